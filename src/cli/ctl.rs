@@ -1,0 +1,45 @@
+//! Ctl: what every command is handed.
+use super::{Client, ColorChoice, Output, Ui};
+use crate::{config::Paths, domain::Period};
+use std::{path::PathBuf, time::Duration};
+
+/// Flags that every command takes.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Global {
+    /// The daemon's socket [default: /run/agentd/agentd.sock for root, else $XDG_RUNTIME_DIR/agentd/agentd.sock]
+    #[arg(long, global = true, env = "AGENTD_SOCKET", value_name = "PATH", hide_env_values = true)]
+    pub socket: Option<PathBuf>,
+    /// Output format
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Output,
+    /// Colour: auto, always or never
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: ColorChoice,
+    /// Say nothing but data and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// How long to wait for the daemon's answer
+    #[arg(long, global = true, value_name = "PERIOD")]
+    pub timeout: Option<Period>,
+}
+
+pub struct Ctl {
+    pub client: Client,
+    pub ui: Ui,
+    pub output: Output,
+    pub timeout: Option<Duration>,
+}
+
+impl Ctl {
+    pub fn new(global: &Global) -> Self {
+        let timeout = global.timeout.map(|period| period.0);
+        let socket = global.socket.clone().unwrap_or_else(Paths::default_socket);
+        Self {
+            // Longer than the daemon holds a long poll (25 s).
+            client: Client::new(socket, timeout.unwrap_or(Duration::from_secs(60))),
+            ui: Ui::new(global.color, global.quiet),
+            output: global.output,
+            timeout,
+        }
+    }
+}

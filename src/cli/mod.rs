@@ -1,0 +1,14 @@
+//! The terminal's side: asks the daemon, shows the answer, decides the exit code.
+mod client;
+mod ctl;
+mod exit;
+mod follow;
+mod output;
+mod ui;
+
+pub use client::Client;
+pub use ctl::{Ctl, Global};
+pub use exit::{CliError, Exit};
+pub use follow::follow;
+pub use output::Output;
+pub use ui::{ColorChoice, Ui, escape};

@@ -1,0 +1,110 @@
+//! stdout and stderr: data on the one, everything else on the other; colour, width, quiet, broken pipe.
+use super::CliError;
+use std::{
+    env, io,
+    io::{IsTerminal, Write},
+};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ColorChoice {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+pub struct Ui {
+    pub color: bool,
+    /// Colour for what goes to stderr.
+    pub color_err: bool,
+    pub quiet: bool,
+    pub terminal: bool,
+}
+
+impl Ui {
+    pub fn new(choice: ColorChoice, quiet: bool) -> Self {
+        let terminal = io::stdout().is_terminal();
+        Self {
+            color: colored(choice, terminal),
+            color_err: colored(choice, io::stderr().is_terminal()),
+            quiet,
+            terminal,
+        }
+    }
+
+    /// Data, to stdout.
+    pub fn data(&self, text: &str) -> Result<(), CliError> {
+        let mut out = io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(CliError::BrokenPipe),
+            Err(error) => Err(CliError::Protocol(format!("cannot write to stdout: {error}"))),
+        }
+    }
+
+    /// What is not data, to stderr, unless --quiet. A closed stderr is not worth failing for.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            let _ = writeln!(io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// An error: shown even with --quiet.
+    pub fn error(&self, error: &CliError) {
+        let mut err = io::stderr().lock();
+        let head = if self.color_err { "\x1b[1;31merror\x1b[0m" } else { "error" };
+        let _ = writeln!(err, "{head}: {}", escape(&error.to_string()));
+        if let Some(hint) = error.hint() {
+            let head = if self.color_err { "\x1b[1;36mhint\x1b[0m" } else { "hint" };
+            let _ = writeln!(err, " {head}: {}", escape(hint));
+        }
+    }
+
+    /// `text` in an SGR style (`"1;31"`) if colour is on. The text must already be escaped.
+    pub fn paint(&self, style: &str, text: &str) -> String {
+        if self.color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// Untrusted text made safe for a terminal: control characters shown, not obeyed.
+pub fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        let reorders =
+            matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+        if (c.is_control() && c != '\n' && c != '\t') || reorders {
+            safe.extend(c.escape_unicode());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// --color beats CLICOLOR_FORCE beats NO_COLOR beats the terminal.
+fn colored(choice: ColorChoice, terminal: bool) -> bool {
+    let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto if set("CLICOLOR_FORCE") && env::var_os("CLICOLOR_FORCE") != Some("0".into()) => {
+            true
+        }
+        ColorChoice::Auto if set("NO_COLOR") => false,
+        ColorChoice::Auto => terminal && env::var_os("TERM") != Some("dumb".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_agent_prints_cannot_drive_the_terminal() {
+        let hostile = "ok\x1b]0;owned\x07\x1b[2J\u{202e}txt";
+        let safe = escape(hostile);
+        assert!(!safe.contains('\x1b') && !safe.contains('\x07') && !safe.contains('\u{202e}'), "{safe}");
+        assert!(safe.starts_with("ok\\u{1b}]0;owned"), "{safe}");
+        assert_eq!(escape("naïve\tline\n"), "naïve\tline\n");
+    }
+}

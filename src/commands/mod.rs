@@ -1,0 +1,50 @@
+//! One file a command, both of its ends: Args and `run` for the terminal, Endpoint and handler for the daemon.
+//! Each line of the list below is a whole registration: the subcommand, its dispatch and its routes.
+use crate::{
+    cli::{CliError, Ctl, Exit, Global},
+    daemon::Route,
+};
+
+mod version;
+
+macro_rules! commands {
+    ($($(#[$meta:meta])* $variant:ident => $module:ident),* $(,)?) => {
+        #[derive(clap::Subcommand, Debug)]
+        enum Command { $($(#[$meta])* $variant($module::Args)),* }
+
+        impl Command {
+            async fn run(self, ctl: &Ctl) -> Result<Exit, CliError> {
+                match self { $(Self::$variant(args) => $module::run(args, ctl).await),* }
+            }
+        }
+
+        /// Every endpoint the daemon serves.
+        pub fn routes() -> Vec<Route> {
+            [$($module::routes()),*].into_iter().flatten().collect()
+        }
+    };
+}
+
+commands! {
+    Version => version,
+}
+
+/// Run a fleet of AI agents, prove that it is ready to ship, watch it, and take it back.
+#[derive(clap::Parser, Debug)]
+#[command(name = "agentctl", version, propagate_version = false, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+impl Cli {
+    pub fn global(&self) -> &Global {
+        &self.global
+    }
+
+    pub async fn run(self, ctl: &Ctl) -> Result<Exit, CliError> {
+        self.command.run(ctl).await
+    }
+}

@@ -1,0 +1,31 @@
+//! What a room above tells `config` about one `kind`, so that its options are checked, explained and in the schema
+//! although `config` knows no kind by name.
+use schemars::{Schema, SchemaGenerator};
+use serde_json::Value;
+
+/// A value that is well formed and still wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptionProblem {
+    /// JSON pointer inside `options`, `/expect/status`; empty for the whole table.
+    pub pointer: String,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+/// One entry of RUNTIMES or PROBES as `config` sees it.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    pub name: &'static str,
+    pub about: &'static str,
+    /// The JSON Schema of its `options`.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+    /// What the schema cannot say.
+    pub verify: fn(&Value) -> Vec<OptionProblem>,
+}
+
+/// Every kind there is. Dependencies use probe kinds.
+#[derive(Clone, Default)]
+pub struct Kinds {
+    pub agents: Vec<Kind>,
+    pub probes: Vec<Kind>,
+}

@@ -1,0 +1,442 @@
+//! The file as one struct. The JSON Schema derived from it is what the file is checked against, so a key that is
+//! not here cannot be set, and a key that is here is documented.
+use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole, RestartMode};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{borrow::Cow, collections::BTreeMap, fmt, path::PathBuf, str::FromStr};
+
+/// The whole of `agentd.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Settings {
+    /// Version of this format; 1.
+    pub schema: u32,
+    /// Which environment this is: dev, staging, production or a name of yours. Selects `[environment.NAME]`.
+    pub environment: String,
+    /// The switch over all agents: off starts none.
+    pub agent_system: AgentSystem,
+    /// People and teams that agents name as owner.
+    pub contacts: BTreeMap<String, Contact>,
+    pub daemon: DaemonSettings,
+    pub access: AccessSettings,
+    pub store: StoreSettings,
+    pub retention: RetentionSettings,
+    pub readiness: ReadinessSettings,
+    #[serde(rename = "agent")]
+    pub agents: Vec<AgentSettings>,
+    /// What agents need that agentd does not run: databases, brokers, APIs.
+    #[serde(rename = "dependency")]
+    pub dependencies: Vec<DependencySettings>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            schema: 1,
+            environment: "dev".into(),
+            agent_system: AgentSystem::On,
+            contacts: BTreeMap::new(),
+            daemon: DaemonSettings::default(),
+            access: AccessSettings::default(),
+            store: StoreSettings::default(),
+            retention: RetentionSettings::default(),
+            readiness: ReadinessSettings::default(),
+            agents: Vec::new(),
+            dependencies: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgentSystem {
+    Off,
+    #[default]
+    On,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Contact {
+    /// How people call it.
+    pub name: String,
+    pub email: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct DaemonSettings {
+    /// Database, FIFOs and backups. Default: /var/lib/agentd for root, else $XDG_STATE_HOME/agentd.
+    pub state_dir: Option<PathBuf>,
+    /// The socket. Default: /run/agentd/agentd.sock for root, else $XDG_RUNTIME_DIR/agentd/agentd.sock.
+    pub socket: Option<PathBuf>,
+    pub log: LogSettings,
+    /// How many agents may be starting at the same time; 0 lifts the bound.
+    pub start_concurrency: u32,
+    /// How long a stop of the whole fleet may take before what is left is killed.
+    pub stop_deadline: Period,
+    /// Put each instance in a cgroup of its own where the machine allows it.
+    pub cgroups: Cgroups,
+}
+
+impl Default for DaemonSettings {
+    fn default() -> Self {
+        Self {
+            state_dir: None,
+            socket: None,
+            log: LogSettings::default(),
+            start_concurrency: 8,
+            stop_deadline: Period::secs(60),
+            cgroups: Cgroups::Auto,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cgroups {
+    #[default]
+    Auto,
+    Off,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct LogSettings {
+    /// error, warn, info, debug or trace, or a tracing filter such as `info,agentctl::health=debug`.
+    pub level: String,
+    /// Where the daemon's and the agents' logs go. Default: `logs` in the state directory.
+    pub dir: Option<PathBuf>,
+    /// How many rotated files of the daemon's log are kept, a day each.
+    pub keep: u32,
+    /// An agent's log is rotated at this size.
+    pub agent_max_size: ByteSize,
+    /// How many rotated files of each agent are kept.
+    pub agent_keep: u32,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { level: "info".into(), dir: None, keep: 7, agent_max_size: ByteSize(10 << 20), agent_keep: 3 }
+    }
+}
+
+/// Who may do what, by Unix user and group. Root and the daemon's own user are always admin.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct AccessSettings {
+    /// User names or numbers.
+    pub admin_users: Vec<String>,
+    pub operator_users: Vec<String>,
+    pub viewer_users: Vec<String>,
+    /// Group names or numbers; the primary group of the caller counts, as the kernel reports it.
+    pub admin_groups: Vec<String>,
+    pub operator_groups: Vec<String>,
+    pub viewer_groups: Vec<String>,
+    /// The group that the socket belongs to, so that its members may connect.
+    pub socket_group: Option<String>,
+}
+
+/// The SQLite store. Defaults of document 000: 10 to 50 connections.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct StoreSettings {
+    /// Readers kept open.
+    pub readers_min: u32,
+    pub readers_max: u32,
+    /// How long a query waits for a reader before it is refused.
+    pub checkout_timeout: Period,
+    pub idle_timeout: Period,
+    pub max_age: Period,
+    /// Writes that may wait; one more is refused as busy.
+    pub write_queue: u32,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            readers_min: 10,
+            readers_max: 50,
+            checkout_timeout: Period::secs(5),
+            idle_timeout: Period::secs(300),
+            max_age: Period::secs(3600),
+            write_queue: 4096,
+        }
+    }
+}
+
+/// How long what grows is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RetentionSettings {
+    pub events: Period,
+    pub probe_transitions: Period,
+    /// How many validation reports are kept.
+    pub reports: u32,
+    /// How many backups made before migrations are kept.
+    pub migration_backups: u32,
+}
+
+impl Default for RetentionSettings {
+    fn default() -> Self {
+        Self {
+            events: Period::secs(30 * 86400),
+            probe_transitions: Period::secs(30 * 86400),
+            reports: 200,
+            migration_backups: 3,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ReadinessSettings {
+    /// The score, 0 to 100, under which a fleet is not ready.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub bar: f64,
+    /// Weight of each category; those not named keep their default.
+    pub weights: BTreeMap<Category, f64>,
+    /// How long one check may take unless it says otherwise.
+    pub check_deadline: Period,
+}
+
+impl Default for ReadinessSettings {
+    fn default() -> Self {
+        Self { bar: 85.0, weights: BTreeMap::new(), check_deadline: Period::secs(20) }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AgentSettings {
+    #[schemars(with = "String", regex(pattern = r"^[a-z0-9][a-z0-9_.-]{0,62}$"))]
+    pub name: AgentName,
+    /// process, service or http.
+    pub kind: String,
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// A group for the status page: core, essential, revenue …
+    #[serde(default = "default_tier")]
+    pub tier: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// What it can do, for allocation and for readers.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    /// A key of [contacts].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Agents and dependencies that must be ready first.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub replicas: u32,
+    #[serde(default)]
+    pub restart: RestartSettings,
+    /// How long it may take to become ready.
+    #[serde(default = "start_timeout")]
+    pub start_timeout: Period,
+    /// How long TERM may take before KILL; TERM is repeated half way.
+    #[serde(default = "stop_timeout")]
+    pub stop_timeout: Period,
+    #[serde(default)]
+    pub limits: Limits,
+    /// Unix user: a name, a number, `auto` (a uid of its own; the default under root) or `inherit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(default, rename = "probe")]
+    pub probes: Vec<ProbeSettings>,
+    /// Depends on the kind.
+    #[serde(default = "empty_table")]
+    pub options: Value,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RestartSettings {
+    pub policy: RestartMode,
+    /// First and longest delay between restarts, doubling: `500ms..30s`.
+    pub backoff: BackoffRange,
+    /// So many failures in so long, and it is not started again: `5 in 2m`.
+    pub latch: LatchRule,
+}
+
+/// `500ms..30s`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BackoffRange {
+    pub first: Period,
+    pub longest: Period,
+}
+
+impl Default for BackoffRange {
+    fn default() -> Self {
+        Self { first: Period::millis(500), longest: Period::secs(30) }
+    }
+}
+
+impl FromStr for BackoffRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{}` is not a backoff: write it like 500ms..30s", text.escape_debug());
+        let (first, longest) = text.split_once("..").ok_or_else(wrong)?;
+        let (first, longest): (Period, Period) =
+            (first.trim().parse().map_err(|_| wrong())?, longest.trim().parse().map_err(|_| wrong())?);
+        if first > longest {
+            return Err(format!("`{}` starts above its own end", text.escape_debug()));
+        }
+        Ok(Self { first, longest })
+    }
+}
+
+/// `5 in 2m`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct LatchRule {
+    pub failures: u32,
+    pub within: Period,
+}
+
+impl Default for LatchRule {
+    fn default() -> Self {
+        Self { failures: 5, within: Period::secs(120) }
+    }
+}
+
+impl FromStr for LatchRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{}` is not a latch: write it like `5 in 2m`", text.escape_debug());
+        let (failures, within) = text.split_once(" in ").ok_or_else(wrong)?;
+        let failures = failures.trim().parse().ok().filter(|n| *n > 0).ok_or_else(wrong)?;
+        Ok(Self { failures, within: within.trim().parse().map_err(|_| wrong())? })
+    }
+}
+
+/// Text in the file, parsed by `FromStr`, checked by the schema's `format`.
+macro_rules! written {
+    ($type:ident, $format:literal, $about:literal) => {
+        impl TryFrom<String> for $type {
+            type Error = String;
+            fn try_from(text: String) -> Result<Self, String> {
+                text.parse()
+            }
+        }
+        impl From<$type> for String {
+            fn from(value: $type) -> String {
+                value.to_string()
+            }
+        }
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "format": $format, "description": $about })
+            }
+        }
+    };
+}
+
+impl fmt::Display for BackoffRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.first, self.longest)
+    }
+}
+
+impl fmt::Display for LatchRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {}", self.failures, self.within)
+    }
+}
+
+written!(BackoffRange, "agentd-backoff", "First and longest delay: 500ms..30s.");
+written!(LatchRule, "agentd-latch", "Failures in a window: 5 in 2m.");
+
+/// Kernel limits of each process of an instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Limits {
+    /// Private memory (RLIMIT_DATA; and memory.max where it has a cgroup with the controller).
+    pub memory: Option<ByteSize>,
+    /// RLIMIT_NOFILE.
+    pub open_files: Option<u64>,
+    /// RLIMIT_NPROC, counted by the kernel over all processes of its user.
+    pub processes: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProbeSettings {
+    pub name: String,
+    #[serde(default)]
+    pub role: ProbeRole,
+    /// http, tcp, exec, process, heartbeat, sqlite, postgres or redis.
+    pub kind: String,
+    /// Between looks, jittered by a tenth.
+    #[serde(default = "every")]
+    pub every: Period,
+    /// How long one look may take.
+    #[serde(default = "deadline")]
+    pub deadline: Period,
+    /// Failures in a row before it counts as failing.
+    #[serde(default = "three")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub failure_threshold: u32,
+    /// Successes in a row before it counts as passing again.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub success_threshold: u32,
+    /// Depends on the kind.
+    #[serde(default = "empty_table")]
+    pub options: Value,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DependencySettings {
+    pub name: String,
+    /// A probe kind: tcp, http, exec, sqlite, postgres or redis.
+    pub kind: String,
+    #[serde(default = "every")]
+    pub every: Period,
+    #[serde(default = "deadline")]
+    pub deadline: Period,
+    #[serde(default = "three")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub failure_threshold: u32,
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub success_threshold: u32,
+    /// Depends on the kind.
+    #[serde(default = "empty_table")]
+    pub options: Value,
+}
+
+fn yes() -> bool {
+    true
+}
+fn default_tier() -> String {
+    "default".into()
+}
+fn one() -> u32 {
+    1
+}
+fn three() -> u32 {
+    3
+}
+fn every() -> Period {
+    Period::secs(30)
+}
+fn deadline() -> Period {
+    Period::secs(5)
+}
+fn start_timeout() -> Period {
+    Period::secs(60)
+}
+fn stop_timeout() -> Period {
+    Period::secs(10)
+}
+fn empty_table() -> Value {
+    Value::Object(serde_json::Map::new())
+}

@@ -1,0 +1,96 @@
+//! Route: an endpoint with its handler, types erased, and the single gate before it.
+use super::App;
+use crate::{
+    domain::{Caller, Fault, FaultKind, Permission},
+    protocol::{Endpoint, Streamed, Verb, path},
+};
+use axum::body::Bytes;
+use futures_util::{Stream, StreamExt, future::BoxFuture, stream::BoxStream};
+use serde::Serialize;
+use std::{future::Future, sync::Arc};
+
+/// A reply, encoded.
+pub enum Body {
+    Whole(Bytes),
+    /// One JSON value a line.
+    Lines(BoxStream<'static, Bytes>),
+}
+
+type Handler = Arc<dyn Fn(App, Caller, Bytes) -> BoxFuture<'static, Result<Body, Fault>> + Send + Sync>;
+
+#[derive(Clone)]
+pub struct Route {
+    pub path: String,
+    pub verb: Verb,
+    pub needs: Permission,
+    handler: Handler,
+}
+
+impl Route {
+    pub fn to<E, F, Fut>(handle: F) -> Self
+    where
+        E: Endpoint,
+        F: Fn(App, Caller, E::Request) -> Fut + Send + Sync + Copy + 'static,
+        Fut: Future<Output = Result<E::Reply, Fault>> + Send + 'static,
+    {
+        let handler: Handler = Arc::new(move |app, caller, raw| {
+            Box::pin(async move {
+                let request = decode::<E::Request>(E::VERB, &raw)?;
+                Ok(Body::Whole(encode(&handle(app, caller, request).await?)?))
+            })
+        });
+        Self { path: path(E::NAME), verb: E::VERB, needs: E::NEEDS, handler }
+    }
+
+    pub fn stream<E, F, Fut, S>(handle: F) -> Self
+    where
+        E: Streamed,
+        F: Fn(App, Caller, E::Request) -> Fut + Send + Sync + Copy + 'static,
+        Fut: Future<Output = Result<S, Fault>> + Send + 'static,
+        S: Stream<Item = E::Item> + Send + 'static,
+    {
+        let handler: Handler = Arc::new(move |app, caller, raw| {
+            Box::pin(async move {
+                let request = decode::<E::Request>(Verb::Read, &raw)?;
+                let items = handle(app, caller, request).await?;
+                let lines = items.map(|item| {
+                    let mut line = serde_json::to_vec(&item).unwrap_or_default();
+                    line.push(b'\n');
+                    Bytes::from(line)
+                });
+                Ok(Body::Lines(lines.boxed()))
+            })
+        });
+        Self { path: path(E::NAME), verb: Verb::Read, needs: E::NEEDS, handler }
+    }
+
+    /// The gate: permission first, then the handler.
+    pub async fn call(&self, app: App, caller: Caller, raw: Bytes) -> Result<Body, Fault> {
+        if !caller.role.may(self.needs) {
+            let needs = serde_json::to_string(&self.needs).unwrap_or_default();
+            return Err(Fault::new(
+                FaultKind::Forbidden,
+                format!(
+                    "cannot use {}: it needs {needs}, and uid {} is {:?} here",
+                    self.path, caller.identity.uid, caller.role
+                ),
+            )
+            .hint("ask an administrator to add you under [access] in agentd.toml"));
+        }
+        (self.handler)(app, caller, raw).await
+    }
+}
+
+fn decode<T: serde::de::DeserializeOwned>(verb: Verb, raw: &[u8]) -> Result<T, Fault> {
+    let wrong = |error: String| Fault::usage(format!("cannot read the request: {error}"));
+    match verb {
+        Verb::Read => serde_urlencoded::from_bytes(raw).map_err(|e| wrong(e.to_string())),
+        Verb::Write => serde_json::from_slice(raw).map_err(|e| wrong(e.to_string())),
+    }
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<Bytes, Fault> {
+    serde_json::to_vec(value)
+        .map(Bytes::from)
+        .map_err(|e| Fault::internal(format!("cannot encode the reply: {e}")))
+}

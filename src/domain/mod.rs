@@ -1,0 +1,27 @@
+//! Plain data and pure rules that every room may speak of: no I/O, no clap, no SQL.
+mod access;
+mod agent;
+mod event;
+mod fault;
+mod health;
+mod name;
+mod quantity;
+mod readiness;
+mod status;
+mod store;
+
+pub use access::{Caller, Identity, Permission, Role, Separation};
+pub use agent::{
+    AgentState, AgentStatus, CrashClass, Desire, ExitReport, FleetSnapshot, InstanceRecord, InstanceStatus,
+    RestartMode,
+};
+pub use event::{Event, EventKind};
+pub use fault::{Fault, FaultKind};
+pub use health::{Observation, ProbeResult, ProbeRole, ProbeState, ProbeStatus, ProbeTransition};
+pub use name::{AgentName, InstanceId, RunId};
+pub use quantity::{ByteSize, Period};
+pub use readiness::{
+    Category, CategoryScore, Finding, Interval, Outcome, Report, RunState, RunSummary, Severity, Verdict,
+};
+pub use status::{DaemonStatus, FleetVerdict, LastValidation, StatusReport, TierStatus};
+pub use store::{Percentiles, StoreStats};

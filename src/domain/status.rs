@@ -1,0 +1,70 @@
+//! The one answer to `agentctl status`.
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use super::{AgentState, AgentStatus, Interval, ProbeStatus, RunId, Separation, StoreStats, Verdict};
+
+/// The verdict line: is the fleet well right now? Never says "ready to ship": that is `validate`'s to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FleetVerdict {
+    Healthy,
+    Starting,
+    Degraded,
+    Down,
+    /// Nothing to judge: no agent enabled.
+    Empty,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TierStatus {
+    pub tier: String,
+    pub agents: u32,
+    pub states: BTreeMap<AgentState, u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    pub version: String,
+    pub pid: u32,
+    pub started_at: Timestamp,
+    pub uptime_s: f64,
+    pub environment: String,
+    pub state_dir: String,
+    pub config_file: Option<String>,
+    /// Resident memory of the daemon in bytes.
+    pub rss_bytes: u64,
+    /// The weakest separation between any agent and the operator.
+    pub separation: Separation,
+    pub agent_system: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LastValidation {
+    pub run: RunId,
+    pub at: Timestamp,
+    pub verdict: Verdict,
+    pub score: Interval,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusReport {
+    pub schema_version: u32,
+    pub at: Timestamp,
+    pub verdict: FleetVerdict,
+    /// One sentence: what makes it so.
+    pub because: String,
+    pub daemon: DaemonStatus,
+    /// Instances by state, over the fleet.
+    pub instances: BTreeMap<AgentState, u32>,
+    pub tiers: Vec<TierStatus>,
+    /// Agents that are not well; every agent when asked for all.
+    pub agents: Vec<AgentStatus>,
+    /// Probes passing, failing, blocked, unknown.
+    pub probes: BTreeMap<String, u32>,
+    /// Probes that do not pass.
+    pub failing_probes: Vec<ProbeStatus>,
+    pub store: StoreStats,
+    pub last_validation: Option<LastValidation>,
+}

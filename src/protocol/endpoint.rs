@@ -1,0 +1,31 @@
+//! One question the daemon can answer: ties a request type to its only reply type and to the permission it needs.
+use crate::domain::Permission;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Reads travel as GET with a flat query string; writes as POST with a JSON body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Read,
+    Write,
+}
+
+pub trait Endpoint: 'static {
+    /// Under `/v1/`: `agents/list`.
+    const NAME: &'static str;
+    const VERB: Verb;
+    const NEEDS: Permission;
+    type Request: Serialize + DeserializeOwned + Send + 'static;
+    type Reply: Serialize + DeserializeOwned + Send + 'static;
+}
+
+/// An endpoint whose reply never ends by itself: one JSON value a line until either side hangs up.
+pub trait Streamed: 'static {
+    const NAME: &'static str;
+    const NEEDS: Permission;
+    type Request: Serialize + DeserializeOwned + Send + 'static;
+    type Item: Serialize + DeserializeOwned + Send + 'static;
+}
+
+pub fn path(name: &str) -> String {
+    format!("/v1/{name}")
+}

@@ -1,0 +1,6 @@
+//! Proves controls by exercising them, scores what it saw, and says what it could not measure.
+mod check;
+mod service;
+
+pub use check::CheckInfo;
+pub use service::{Progress, Readiness, ReadinessParts, RunRequest};
