@@ -135,6 +135,13 @@ pub struct CategoryScore {
     pub coverage: f64,
     pub checks: u32,
     pub passed: u32,
+    /// False where a partial run left the whole category out: it leaves the denominator.
+    #[serde(default = "yes")]
+    pub asked: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,6 +185,9 @@ pub struct Report {
     pub coverage: f64,
     pub categories: Vec<CategoryScore>,
     pub findings: Vec<Finding>,
+    /// Checks that a partial run left out, by id.
+    #[serde(default)]
+    pub not_run: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,5 @@
 //! Runs validations for the daemon: one at a time, followed by cursor, kept by the store.
-use super::CheckInfo;
+use super::{CheckInfo, Gate};
 use crate::{
     agents::Supervisor,
     config::{Paths, Settings},
@@ -23,6 +23,8 @@ pub struct ReadinessParts {
     pub supervisor: Supervisor,
     pub monitor: Monitor,
     pub clock: Clock,
+    /// The daemon's own door; without it the check that a caller without permission is refused cannot measure.
+    pub gate: Option<Arc<dyn Gate>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
