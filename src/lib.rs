@@ -15,6 +15,7 @@
 //! | 5 | `readiness` | domain, config, store, resilience, auth, agents, health |
 //! | 7 | `daemon` | all of the above, and protocol |
 //! | 7 | `cli` | domain, protocol, config |
+//! | 7 | `demo` | domain |
 //! | 8 | `commands` | everything |
 //! | 9 | `bin/*` | commands, daemon, cli, config |
 #![deny(unsafe_code)] // one audited exception: `agents::child::exec`, what only a forked child can do
@@ -48,5 +49,6 @@ pub mod readiness;
 
 pub mod cli;
 pub mod daemon;
+pub mod demo;
 
 pub mod commands;

@@ -5,6 +5,7 @@ use crate::{
     daemon::Route,
 };
 
+mod demo_agent;
 mod version;
 
 macro_rules! commands {
@@ -27,6 +28,8 @@ macro_rules! commands {
 
 commands! {
     Version => version,
+    #[command(hide = true)]
+    DemoAgent => demo_agent,
 }
 
 /// Run a fleet of AI agents, prove that it is ready to ship, watch it, and take it back.
