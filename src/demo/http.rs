@@ -1,5 +1,5 @@
 //! The HTTP face: /health, /ready, /data and /echo.
-use super::{Crash, Program, Trouble, program::die};
+use super::{Crash, Program, Trouble};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -13,6 +13,7 @@ use std::{
     io,
     io::Write,
     net::{IpAddr, SocketAddr},
+    process,
     sync::Arc,
     time::Duration,
 };
@@ -29,8 +30,15 @@ const HANG: Duration = Duration::from_secs(3600);
 pub(super) async fn serve(program: &Program, host: IpAddr, port: u16) -> io::Result<()> {
     let listener = match TcpListener::bind(SocketAddr::new(host, port)).await {
         Ok(listener) => listener,
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => die(Crash::Port),
-        Err(error) => return Err(error),
+        Err(error) => {
+            // The words of uvicorn, whose users this agent stands in for.
+            let number = error.raw_os_error().unwrap_or_default();
+            let _ = writeln!(
+                io::stderr().lock(),
+                "ERROR:    [Errno {number}] error while attempting to bind on address ('{host}', {port}): {error}"
+            );
+            process::exit(Crash::Port.status())
+        }
     };
     let _ = writeln!(io::stderr().lock(), "{} listens on {}", program.name, listener.local_addr()?);
     let program = Arc::new(program.clone());
