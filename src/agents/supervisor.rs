@@ -1,7 +1,8 @@
 //! Owns one actor per agent; start, stop, restart, scale, snapshot.
 use crate::{
-    config::{Kind, Paths, Settings},
-    domain::{AgentName, Fault, FleetSnapshot, InstanceId, Observation},
+    agents::runtime,
+    config::{AgentSettings, Kind, Paths, ProbeSettings, Settings},
+    domain::{AgentName, Fault, FleetSnapshot, Identity, InstanceId, Observation, Separation},
     resilience::Clock,
     store::Store,
 };
@@ -48,6 +49,19 @@ impl Supervisor {
     }
     /// Every `kind` of agent there is.
     pub fn kinds() -> Vec<Kind> {
+        runtime::RUNTIMES.iter().map(|runtime| runtime.kind()).collect()
+    }
+    /// The declared probes of an agent, and the implied one where none says when it is ready.
+    pub fn probes_of(agent: &AgentSettings) -> Vec<ProbeSettings> {
+        runtime::probes_of(agent)
+    }
+    /// Which agent a peer is, by a fact of the kernel: its own uid, or the cgroup of its pid. An error where the
+    /// peer could be an agent and nobody can tell which.
+    pub fn agent_of(&self, identity: &Identity) -> Result<Option<AgentName>, Fault> {
+        todo!()
+    }
+    /// The weakest separation between any agent and the operator.
+    pub fn separation(&self) -> Separation {
         todo!()
     }
     pub fn snapshot(&self) -> FleetSnapshot {
