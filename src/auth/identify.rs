@@ -1,5 +1,6 @@
 //! Peer credentials → Caller. Any doubt refuses.
-use crate::domain::{AgentName, Caller, Fault, Identity};
+use super::Policy;
+use crate::domain::{AgentName, Caller, Fault, FaultKind, Identity, Role};
 
 /// What `auth` wants to know of running agents; `boot` supplies it from the supervisor.
 pub trait Directory: Send + Sync {
@@ -7,7 +8,78 @@ pub trait Directory: Send + Sync {
     fn agent_of(&self, identity: &Identity) -> Result<Option<AgentName>, Fault>;
 }
 
-#[allow(unused_variables)]
-pub fn identify(identity: Identity, directory: &dyn Directory) -> Result<Caller, Fault> {
-    todo!()
+/// Settles who calls. An agent is an agent whatever its uid may be mapped to; only then do users and groups count.
+pub fn identify(identity: Identity, policy: &Policy, directory: &dyn Directory) -> Result<Caller, Fault> {
+    if identity.uid == u32::MAX {
+        return Err(Fault::new(FaultKind::Forbidden, "cannot tell who is calling: the kernel gives no uid"));
+    }
+    if let Some(agent) = directory.agent_of(&identity).map_err(|doubt| {
+        Fault::new(FaultKind::Forbidden, format!("cannot tell who is calling: {}", doubt.message))
+    })? {
+        return Ok(Caller { identity, role: Role::Agent, agent: Some(agent) });
+    }
+    let role = policy.role(&identity).ok_or_else(|| {
+        Fault::new(
+            FaultKind::Forbidden,
+            format!("cannot let uid {} (gid {}) in: it has no role here", identity.uid, identity.gid),
+        )
+        .hint("ask an administrator to add you under [access] in agentd.toml")
+    })?;
+    Ok(Caller { identity, role, agent: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::AccessSettings;
+
+    struct Fixed(Result<Option<&'static str>, &'static str>);
+
+    impl Directory for Fixed {
+        fn agent_of(&self, _identity: &Identity) -> Result<Option<AgentName>, Fault> {
+            match self.0 {
+                Ok(name) => Ok(name.map(|name| name.parse().expect("a name"))),
+                Err(why) => Err(Fault::internal(why)),
+            }
+        }
+    }
+
+    fn policy() -> Policy {
+        let access = AccessSettings { viewer_users: vec!["4242".into()], ..AccessSettings::default() };
+        Policy::resolve(&access, &Names::default(), 1000).0
+    }
+
+    use super::super::Names;
+
+    fn peer(uid: u32) -> Identity {
+        Identity { uid, gid: uid, pid: Some(77) }
+    }
+
+    #[test]
+    fn any_doubt_refuses_even_root() {
+        let doubt = Fixed(Err("cannot read /proc/77/cgroup"));
+        for uid in [0, 1000, 4242] {
+            let fault = identify(peer(uid), &policy(), &doubt).expect_err("refused");
+            assert_eq!(fault.kind, FaultKind::Forbidden);
+            assert!(fault.message.contains("/proc/77/cgroup"), "{fault}");
+        }
+        assert!(identify(peer(u32::MAX), &policy(), &Fixed(Ok(None))).is_err());
+    }
+
+    #[test]
+    fn an_unmapped_uid_is_refused_and_told_where_to_ask() {
+        let fault = identify(peer(65534), &policy(), &Fixed(Ok(None))).expect_err("refused");
+        assert_eq!(fault.kind, FaultKind::Forbidden);
+        assert!(fault.hint.is_some_and(|hint| hint.contains("[access]")));
+    }
+
+    #[test]
+    fn an_agent_stays_an_agent_whatever_its_uid() {
+        for uid in [0, 1000, 4242, 65534] {
+            let caller = identify(peer(uid), &policy(), &Fixed(Ok(Some("orders")))).expect("let in");
+            assert_eq!(caller.role, Role::Agent);
+            assert_eq!(caller.agent.expect("its name").as_str(), "orders");
+        }
+        assert_eq!(identify(peer(4242), &policy(), &Fixed(Ok(None))).expect("let in").role, Role::Viewer);
+    }
 }

@@ -1,6 +1,8 @@
 //! App: every service a handler may reach; cheap to clone.
+use super::reload::Reloader;
 use crate::{
     agents::Supervisor,
+    auth::Policy,
     config::{Paths, Settings},
     health::Monitor,
     readiness::Readiness,
@@ -8,13 +10,20 @@ use crate::{
     store::Store,
 };
 use jiff::Timestamp;
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 #[derive(Clone)]
 pub struct App {
     /// The settings in force; `borrow().clone()`, never held across an await.
     pub settings: watch::Receiver<Arc<Settings>>,
+    /// SHA-256 of the configuration in force, in hexadecimal.
+    pub config_digest: watch::Receiver<String>,
+    /// Where the configuration was read from; none when there is no file.
+    pub config_file: Option<Arc<PathBuf>>,
+    /// [access], resolved.
+    pub policy: watch::Receiver<Arc<Policy>>,
     pub paths: Arc<Paths>,
     pub clock: Clock,
     pub store: Store,
@@ -22,4 +31,28 @@ pub struct App {
     pub monitor: Monitor,
     pub readiness: Readiness,
     pub started_at: Timestamp,
+    pub control: Control,
+    pub(super) reloader: Arc<Reloader>,
+}
+
+/// How a handler asks the daemon to end.
+#[derive(Clone, Debug, Default)]
+pub struct Control {
+    stop: CancellationToken,
+}
+
+impl Control {
+    /// Returns at once; the daemon then refuses what is not a look and stops in order.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Until somebody asked for the end.
+    pub async fn stop_asked(&self) {
+        self.stop.cancelled().await;
+    }
 }

@@ -1,6 +1,20 @@
 //! The daemon: introduces the rooms, serves the endpoints, starts in order and stops in reverse.
 mod app;
+mod boot;
+mod door;
+mod lifecycle;
+mod listen;
+mod lock;
+mod logging;
+mod notify;
+mod reload;
+mod roster;
 mod route;
+mod server;
 
-pub use app::App;
+pub use app::{App, Control};
+pub use boot::{Plan, Running, boot, kinds};
+pub use lifecycle::run;
+pub use logging::Voice;
+pub use reload::{Fresh, ReloadReport, Reread};
 pub use route::{Body, Route};

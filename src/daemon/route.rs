@@ -64,19 +64,28 @@ impl Route {
         Self { path: path(E::NAME), verb: Verb::Read, needs: E::NEEDS, handler }
     }
 
-    /// The gate: permission first, then the handler.
-    pub async fn call(&self, app: App, caller: Caller, raw: Bytes) -> Result<Body, Fault> {
-        if !caller.role.may(self.needs) {
-            let needs = serde_json::to_string(&self.needs).unwrap_or_default();
-            return Err(Fault::new(
-                FaultKind::Forbidden,
-                format!(
-                    "cannot use {}: it needs {needs}, and uid {} is {:?} here",
-                    self.path, caller.identity.uid, caller.role
-                ),
-            )
-            .hint("ask an administrator to add you under [access] in agentd.toml"));
+    /// The gate: may this caller use this route?
+    pub fn admit(&self, caller: &Caller) -> Result<(), Fault> {
+        if caller.role.may(self.needs) {
+            return Ok(());
         }
+        let needs = serde_json::to_string(&self.needs).unwrap_or_default();
+        let who = match &caller.agent {
+            Some(agent) => format!("agent {agent}"),
+            None => format!("uid {}", caller.identity.uid),
+        };
+        let role = format!("{:?}", caller.role).to_lowercase();
+        let path = &self.path;
+        Err(Fault::new(
+            FaultKind::Forbidden,
+            format!("cannot use {path}: it needs {needs}, and {who} is {role}"),
+        )
+        .hint("ask an administrator to add you under [access] in agentd.toml"))
+    }
+
+    /// The gate first, then the handler.
+    pub async fn call(&self, app: App, caller: Caller, raw: Bytes) -> Result<Body, Fault> {
+        self.admit(&caller)?;
         (self.handler)(app, caller, raw).await
     }
 }

@@ -1,0 +1,219 @@
+//! The one place where rooms are introduced to each other, in order; each step undoes itself if a later one fails.
+use super::{
+    App, Control, Route,
+    door::Door,
+    listen::{Access, Admission, Bound, Bounds, Server},
+    lock::Lock,
+    logging::LevelSwitch,
+    reload::{Reloader, Reread, resolve},
+    roster::Roster,
+    server::Router,
+};
+use crate::{
+    agents::{Supervisor, SupervisorParts},
+    auth::{Directory, Names},
+    config::{Kinds, Paths, Settings},
+    domain::{EventKind, Fault, FaultKind, Permission},
+    health::{Monitor, MonitorParts},
+    readiness::{Readiness, ReadinessParts},
+    resilience::Clock,
+    store::Store,
+};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::{
+    fs::{self, DirBuilder, Permissions},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Everything a daemon is started with.
+pub struct Plan {
+    pub settings: Settings,
+    pub config_file: Option<PathBuf>,
+    /// SHA-256 of the settings in force.
+    pub config_digest: String,
+    /// For a reload.
+    pub reread: Reread,
+    pub routes: Vec<Route>,
+}
+
+/// Every kind of agent and of probe that this daemon can run, for reading a configuration.
+pub fn kinds() -> Kinds {
+    Kinds { agents: Supervisor::kinds(), probes: Monitor::kinds() }
+}
+
+/// A daemon that answers. Dropping it without `lifecycle` stops nothing in order.
+pub struct Running {
+    pub app: App,
+    pub(super) listeners: TaskTracker,
+    pub(super) closing: CancellationToken,
+    pub(super) _lock: Lock,
+}
+
+/// Paths, lock, sockets, store, supervisor, monitor, readiness, and then answers. The sockets are bound before the
+/// slow rooms, so that who asks early waits for an answer instead of being refused.
+pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fault> {
+    let clock = Clock::system();
+    let started_at = clock.now();
+    let paths = Arc::new(Paths::new(&plan.settings));
+    make_private(&paths.state_dir)?;
+    let lock = Lock::take(&paths.lock).await?;
+    let descriptors = raise_descriptors();
+    let group = socket_group(&plan.settings)?;
+    let operators = Bound::bind(&paths.socket, Access::Operators { group })?;
+    let reporters = Bound::bind(&paths.report_socket, Access::Everyone)?;
+
+    let store = open_store(&paths, &plan.settings, &clock).await?;
+    store.interrupt_runs().await?;
+    let (policy, _unknown) = resolve(&plan.settings.access);
+    let settings = Arc::new(plan.settings);
+    let supervisor = Supervisor::launch(SupervisorParts {
+        settings: Arc::clone(&settings),
+        paths: (*paths).clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+    })
+    .await?;
+    let monitor = Monitor::launch(MonitorParts {
+        settings: Arc::clone(&settings),
+        supervisor: supervisor.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+    });
+    let (settings_tx, settings) = watch::channel(settings);
+    let (digest_tx, config_digest) = watch::channel(plan.config_digest);
+    let (policy_tx, policy) = watch::channel(Arc::new(policy));
+    let readiness = Readiness::new(ReadinessParts {
+        settings: settings.clone(),
+        config_file: plan.config_file.clone(),
+        config_digest: config_digest.clone(),
+        paths: (*paths).clone(),
+        store: store.clone(),
+        supervisor: supervisor.clone(),
+        monitor: monitor.clone(),
+        clock: clock.clone(),
+        gate: Some(Arc::new(Door::new(&plan.routes))),
+    });
+    let app = App {
+        settings,
+        config_digest,
+        config_file: plan.config_file.map(Arc::new),
+        policy,
+        paths,
+        clock,
+        store,
+        supervisor: supervisor.clone(),
+        monitor,
+        readiness,
+        started_at,
+        control: Control::default(),
+        reloader: Arc::new(Reloader {
+            reread: plan.reread,
+            settings: settings_tx,
+            digest: digest_tx,
+            policy: policy_tx,
+            level,
+            turn: Semaphore::new(1),
+        }),
+    };
+
+    let listeners = TaskTracker::new();
+    let closing = CancellationToken::new();
+    let own = rustix::process::geteuid().as_raw();
+    let admission = Admission::new(Bounds::for_descriptors(descriptors), vec![0, own]);
+    let directory: Arc<dyn Directory> = Arc::new(Roster::new(supervisor));
+    let reports = plan.routes.iter().filter(|route| route.needs == Permission::AgentReport).cloned();
+    let reports = Router::new(reports, app.clone(), Arc::clone(&directory));
+    let all = Router::new(plan.routes.iter().cloned(), app.clone(), directory);
+    for (bound, router) in [(operators, all), (reporters, reports)] {
+        let server = Server { bound, admission: Arc::clone(&admission), answer: Arc::new(router) };
+        listeners.spawn(server.serve(closing.clone()));
+    }
+    listeners.close();
+    app.note(
+        EventKind::DaemonStarted,
+        format!("agentd {} as pid {}", env!("CARGO_PKG_VERSION"), std::process::id()),
+    )
+    .await;
+    Ok(Running { app, listeners, closing, _lock: lock })
+}
+
+/// Opening may migrate, and so take long: not on a runtime thread.
+async fn open_store(paths: &Arc<Paths>, settings: &Settings, clock: &Clock) -> Result<Store, Fault> {
+    let (paths, settings, clock) = (Arc::clone(paths), settings.store.clone(), clock.clone());
+    tokio::task::spawn_blocking(move || Store::open(&paths.database, &paths.backups, &settings, clock))
+        .await
+        .map_err(|panic| Fault::internal(format!("cannot open the store: {panic}")))?
+        .map_err(Fault::from)
+}
+
+/// Makes a directory that only we may enter, or narrows an existing one of ours to that.
+pub(super) fn make_private(directory: &Path) -> Result<(), Fault> {
+    let failed = |error: std::io::Error| {
+        Fault::new(
+            FaultKind::Config,
+            format!("cannot use {} as state directory: {error}", directory.display()),
+        )
+        .hint("name another with --state-dir or `state_dir` under [daemon]")
+    };
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    let metadata = fs::metadata(directory).map_err(failed)?;
+    let own = rustix::process::geteuid().as_raw();
+    if metadata.uid() != own {
+        let owner = metadata.uid();
+        return Err(failed(std::io::Error::other(format!(
+            "it belongs to uid {owner}, and this is uid {own}"
+        ))));
+    }
+    if metadata.mode() & 0o077 != 0 {
+        fs::set_permissions(directory, Permissions::from_mode(0o700)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn socket_group(settings: &Settings) -> Result<Option<u32>, Fault> {
+    let Some(name) = &settings.access.socket_group else { return Ok(None) };
+    let found = Names::of_this_machine().ok().and_then(|names| names.group(name));
+    found.map(Some).ok_or_else(|| {
+        Fault::new(
+            FaultKind::Config,
+            format!("cannot give the socket to group `{}`: there is none", name.escape_debug()),
+        )
+        .hint("`socket_group` under [access] takes a name from /etc/group or a number")
+    })
+}
+
+/// The soft limit of open files to the hard one: hundreds of agents and as many clients pass the usual 1,024.
+fn raise_descriptors() -> u64 {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: maximum, maximum };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => maximum.unwrap_or(u64::MAX),
+        Err(error) => {
+            tracing::warn!(%error, "cannot raise the limit of open files");
+            current.unwrap_or(u64::MAX)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_directory_is_made_private_or_narrowed() {
+        let home = tempfile::tempdir().expect("a directory");
+        let state = home.path().join("deep/state");
+        make_private(&state).expect("made");
+        let mode = |path: &Path| fs::metadata(path).expect("it exists").mode() & 0o777;
+        assert_eq!(mode(&state), 0o700);
+        fs::set_permissions(&state, Permissions::from_mode(0o755)).expect("opened");
+        make_private(&state).expect("narrowed");
+        assert_eq!(mode(&state), 0o700);
+        fs::write(home.path().join("file"), "").expect("written");
+        assert_eq!(make_private(&home.path().join("file")).expect_err("a file").kind, FaultKind::Config);
+    }
+}

@@ -1,0 +1,122 @@
+//! Serves one listener: identity once a connection, then requests, each bounded in size and time.
+use super::{
+    admission::{Admission, Place},
+    patience::Patient,
+    unix::Bound,
+};
+use crate::domain::{Caller, Fault, Identity};
+use axum::body::Bytes;
+use futures_util::{future::BoxFuture, stream::BoxStream};
+use http_body_util::{Either, Full, StreamBody};
+use hyper::{
+    Request, Response,
+    body::{Frame, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
+use tokio::net::UnixStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// From one request to the end of the next head: an idle connection is closed after this, a half-sent head too.
+const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+/// No byte of an answer taken for so long.
+const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+/// Answers under way when the listener closes.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// A head may be this long; one more byte is a 431.
+const HEAD_BYTES: usize = 16 << 10;
+
+/// A whole reply, or one that comes line by line.
+pub type Payload = Either<Full<Bytes>, StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>>;
+pub type Reply = Response<Payload>;
+
+/// What answers a request. It never fails: a failure is an answer too.
+pub trait Answer: Send + Sync + 'static {
+    fn identify(&self, identity: Identity) -> Result<Caller, Fault>;
+    fn answer(&self, caller: Result<Caller, Fault>, request: Request<Incoming>) -> BoxFuture<'static, Reply>;
+}
+
+/// One listener being served.
+pub struct Server {
+    pub bound: Bound,
+    pub admission: Arc<Admission>,
+    pub answer: Arc<dyn Answer>,
+}
+
+impl Server {
+    /// Until `closing`; then what is under way gets a moment to end, and the socket is removed.
+    pub async fn serve(self, closing: CancellationToken) {
+        let connections = TaskTracker::new();
+        loop {
+            tokio::select! {
+                () = closing.cancelled() => break,
+                accepted = self.bound.listener.accept() => match accepted {
+                    Ok((stream, _)) => self.greet(stream, &connections, &closing),
+                    Err(error) => pause_after(&error).await,
+                }
+            }
+        }
+        connections.close();
+        if tokio::time::timeout(LAST_WORDS, connections.wait()).await.is_err() {
+            tracing::debug!(open = connections.len(), "left connections behind");
+        }
+    }
+
+    fn greet(&self, stream: UnixStream, connections: &TaskTracker, closing: &CancellationToken) {
+        let identity = match stream.peer_cred() {
+            Ok(peer) => Identity { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() },
+            Err(error) => {
+                tracing::warn!(%error, "refused a caller without credentials");
+                return;
+            }
+        };
+        let Some(place) = self.admission.enter(identity.uid) else {
+            tracing::warn!(uid = identity.uid, "refused one connection too many");
+            return;
+        };
+        connections.spawn(converse(stream, identity, place, Arc::clone(&self.answer), closing.clone()));
+    }
+}
+
+async fn converse(
+    stream: UnixStream,
+    identity: Identity,
+    place: Place,
+    answer: Arc<dyn Answer>,
+    closing: CancellationToken,
+) {
+    let caller = answer.identify(identity);
+    if let Err(fault) = &caller {
+        tracing::warn!(uid = identity.uid, pid = identity.pid, "{fault}");
+    }
+    let service = service_fn(move |request| {
+        let reply = answer.answer(caller.clone(), request);
+        async move { Ok::<_, Infallible>(reply.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_DEADLINE)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(64)
+        .serve_connection(TokioIo::new(Patient::new(stream, WRITE_DEADLINE)), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(LAST_WORDS, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(uid = identity.uid, %error, "a connection ended badly");
+    }
+    drop(place);
+}
+
+/// Out of descriptors or memory: asking again at once would only spin.
+async fn pause_after(error: &io::Error) {
+    tracing::warn!(%error, "cannot accept a connection");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}

@@ -1,0 +1,213 @@
+//! Router from routes; kind of failure → HTTP status. Whatever a handler does, the client gets an answer in time.
+use super::{
+    App, Body, Route,
+    listen::{Answer, Payload, Reply},
+};
+use crate::{
+    auth::{Directory, identify},
+    domain::{Caller, Fault, FaultKind, Identity, Permission},
+    protocol::{PROTOCOL, PROTOCOL_HEADER, Verb},
+};
+use axum::body::Bytes;
+use futures_util::{FutureExt, StreamExt, future::BoxFuture};
+use http_body_util::{BodyExt, Either, Full, Limited, StreamBody};
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    body::{Frame, Incoming},
+    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+};
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Longer than a long poll (25 s).
+const HANDLER_DEADLINE: Duration = Duration::from_secs(30);
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+const BODY_BYTES: usize = 1 << 20;
+
+/// The routes of one listener. Cheap to clone.
+#[derive(Clone)]
+pub struct Router {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    routes: HashMap<String, Route>,
+    app: App,
+    directory: Arc<dyn Directory>,
+}
+
+/// Kind → status, in this one place.
+pub fn status(kind: FaultKind) -> StatusCode {
+    match kind {
+        FaultKind::Usage => StatusCode::BAD_REQUEST,
+        FaultKind::Config => StatusCode::UNPROCESSABLE_ENTITY,
+        FaultKind::Forbidden => StatusCode::FORBIDDEN,
+        FaultKind::Refused => StatusCode::PRECONDITION_FAILED,
+        FaultKind::NotFound => StatusCode::NOT_FOUND,
+        FaultKind::Conflict => StatusCode::CONFLICT,
+        FaultKind::Busy => StatusCode::TOO_MANY_REQUESTS,
+        FaultKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        FaultKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        FaultKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl Router {
+    pub fn new(routes: impl IntoIterator<Item = Route>, app: App, directory: Arc<dyn Directory>) -> Self {
+        let routes = routes.into_iter().map(|route| (route.path.clone(), route)).collect();
+        Self { inner: Arc::new(Inner { routes, app, directory }) }
+    }
+
+    async fn reply(&self, caller: Result<Caller, Fault>, request: Request<Incoming>) -> Reply {
+        let caller = match caller {
+            Ok(caller) => caller,
+            Err(fault) => return refuse(&fault),
+        };
+        let route = match find(&self.inner.routes, request.uri().path(), request.method(), request.headers())
+        {
+            Ok(route) => route.clone(),
+            Err(reply) => return *reply,
+        };
+        let (path, uid, writes) = (route.path.clone(), caller.identity.uid, route.verb == Verb::Write);
+        let began = Instant::now();
+        let outcome = match read(route.verb, request).await {
+            Ok(raw) => self.run(route, caller, raw).await,
+            Err(fault) => Err(fault),
+        };
+        let took_ms = began.elapsed().as_secs_f64() * 1e3;
+        match outcome {
+            Ok(body) => {
+                if writes {
+                    tracing::info!(path, uid, took_ms, "done");
+                } else {
+                    tracing::debug!(path, uid, took_ms, "answered");
+                }
+                answer(body)
+            }
+            Err(fault) => {
+                tracing::warn!(path, uid, took_ms, kind = ?fault.kind, "{fault}");
+                refuse(&fault)
+            }
+        }
+    }
+
+    /// The gate and the handler, within a deadline; a panic in it is an answer too.
+    async fn run(&self, route: Route, caller: Caller, raw: Bytes) -> Result<Body, Fault> {
+        if route.needs != Permission::FleetRead && self.inner.app.control.is_stopping() {
+            return Err(Fault::new(FaultKind::Unavailable, "cannot take this on: agentd is stopping")
+                .hint("`agentctl status` shows how far it is"));
+        }
+        let path = route.path.clone();
+        let work = async { route.call(self.inner.app.clone(), caller, raw).await };
+        match tokio::time::timeout(HANDLER_DEADLINE, AssertUnwindSafe(work).catch_unwind()).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_panic)) => Err(Fault::internal(format!("cannot answer {path}: its handler panicked"))
+                .hint("`agentctl daemon logs` has the details; the daemon itself goes on")),
+            Err(_late) => Err(Fault::new(
+                FaultKind::Timeout,
+                format!("cannot answer {path} within {}s", HANDLER_DEADLINE.as_secs()),
+            )
+            .hint("`agentctl daemon logs` may show what it waited for")),
+        }
+    }
+}
+
+impl Answer for Router {
+    fn identify(&self, identity: Identity) -> Result<Caller, Fault> {
+        let policy = self.inner.app.policy.borrow().clone();
+        identify(identity, &policy, &*self.inner.directory)
+    }
+
+    fn answer(&self, caller: Result<Caller, Fault>, request: Request<Incoming>) -> BoxFuture<'static, Reply> {
+        let router = self.clone();
+        Box::pin(async move { router.reply(caller, request).await })
+    }
+}
+
+fn find<'a>(
+    routes: &'a HashMap<String, Route>,
+    path: &str,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<&'a Route, Box<Reply>> {
+    let Some(route) = routes.get(path) else {
+        return Err(Box::new(refuse(&unknown(path, headers))));
+    };
+    let allowed = match route.verb {
+        Verb::Read => Method::GET,
+        Verb::Write => Method::POST,
+    };
+    if *method == allowed {
+        return Ok(route);
+    }
+    let fault = Fault::usage(format!("cannot {method} {path}: it takes {allowed}"));
+    let mut reply = faulty(&fault, StatusCode::METHOD_NOT_ALLOWED);
+    if let Ok(value) = allowed.as_str().parse() {
+        reply.headers_mut().insert(ALLOW, value);
+    }
+    Err(Box::new(reply))
+}
+
+fn unknown(path: &str, headers: &HeaderMap) -> Fault {
+    let theirs = headers.get(PROTOCOL_HEADER).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+    let path: String = path.chars().take(100).collect();
+    let fault = Fault::not_found(format!("cannot find {}: there is no such endpoint", path.escape_debug()));
+    match theirs {
+        Some(theirs) if theirs > PROTOCOL => fault.hint(format!(
+            "this daemon speaks protocol {PROTOCOL}, you speak {theirs}; restart it after upgrading: \
+             `agentctl daemon stop`, then `agentctl daemon start`"
+        )),
+        _ => fault.hint("`agentctl --help` lists what there is; `agentctl version` shows both ends"),
+    }
+}
+
+/// The query of a read, the body of a write: bounded in size and in time.
+async fn read(verb: Verb, request: Request<Incoming>) -> Result<Bytes, Fault> {
+    match verb {
+        Verb::Read => {
+            Ok(request.uri().query().map(|q| Bytes::copy_from_slice(q.as_bytes())).unwrap_or_default())
+        }
+        Verb::Write => {
+            let body = Limited::new(request.into_body(), BODY_BYTES).collect();
+            match tokio::time::timeout(BODY_DEADLINE, body).await {
+                Ok(Ok(body)) => Ok(body.to_bytes()),
+                Ok(Err(error)) => Err(Fault::usage(format!("cannot read the request's body: {error}"))),
+                Err(_late) => Err(Fault::new(
+                    FaultKind::Timeout,
+                    format!("cannot read the request's body within {}s", BODY_DEADLINE.as_secs()),
+                )),
+            }
+        }
+    }
+}
+
+fn answer(body: Body) -> Reply {
+    match body {
+        Body::Whole(bytes) => dress(StatusCode::OK, "application/json", Either::Left(Full::new(bytes))),
+        Body::Lines(lines) => {
+            let frames = lines.map(|line| Ok(Frame::data(line))).boxed();
+            dress(StatusCode::OK, "application/x-ndjson", Either::Right(StreamBody::new(frames)))
+        }
+    }
+}
+
+fn refuse(fault: &Fault) -> Reply {
+    faulty(fault, status(fault.kind))
+}
+
+fn faulty(fault: &Fault, status: StatusCode) -> Reply {
+    let body = serde_json::to_vec(fault).unwrap_or_default();
+    dress(status, "application/json", Either::Left(Full::new(Bytes::from(body))))
+}
+
+fn dress(status: StatusCode, kind: &'static str, body: Payload) -> Reply {
+    let mut reply = Response::new(body);
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    reply.headers_mut().insert(PROTOCOL_HEADER, HeaderValue::from(PROTOCOL));
+    reply
+}
