@@ -1,5 +1,6 @@
 //! The terminal's side: asks the daemon, shows the answer, decides the exit code.
 mod client;
+mod completion;
 mod ctl;
 mod exit;
 mod follow;
@@ -7,6 +8,7 @@ mod output;
 mod ui;
 
 pub use client::Client;
+pub use completion::names;
 pub use ctl::{Ctl, Global};
 pub use exit::{CliError, Exit};
 pub use follow::follow;

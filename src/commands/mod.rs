@@ -5,8 +5,14 @@ use crate::{
     daemon::Route,
 };
 
+mod completion;
 mod demo_agent;
+mod generate;
+mod help_topics;
+mod report;
 mod version;
+
+pub use completion::answer_the_shell;
 
 macro_rules! commands {
     ($($(#[$meta:meta])* $variant:ident => $module:ident),* $(,)?) => {
@@ -27,14 +33,25 @@ macro_rules! commands {
 }
 
 commands! {
+    Completion => completion,
+    Report => report,
     Version => version,
+    Help => help_topics,
+    #[command(hide = true)]
+    Generate => generate,
     #[command(hide = true)]
     DemoAgent => demo_agent,
 }
 
 /// Run a fleet of AI agents, prove that it is ready to ship, watch it, and take it back.
 #[derive(clap::Parser, Debug)]
-#[command(name = "agentctl", version, propagate_version = false, max_term_width = 110)]
+#[command(
+    name = "agentctl",
+    version,
+    propagate_version = false,
+    max_term_width = 110,
+    disable_help_subcommand = true
+)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,

@@ -1,1 +1,3 @@
-
+//! The real binaries, run as an operator runs them.
+mod generated;
+mod support;

@@ -1,0 +1,97 @@
+//! What an agent tells of itself. Agents call it; the daemon's report socket serves nothing else.
+use crate::{
+    cli::{CliError, Client, Ctl, Exit},
+    daemon::{App, Route},
+    domain::{Caller, Fault, FaultKind, InstanceId, Permission},
+    protocol::{Endpoint, Verb},
+};
+use serde::{Deserialize, Serialize};
+use std::{path::PathBuf, time::Duration};
+
+/// An agent that cannot say that it is alive must not hang over it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Tell agentd about oneself, from within an agent.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum What {
+    /// Say that this instance is alive, for its heartbeat probe
+    Heartbeat {
+        /// The instance; agentd sets it for every agent it starts
+        #[arg(long, env = "AGENTD_INSTANCE", value_name = "AGENT/N")]
+        instance: InstanceId,
+        /// Where agents report; agentd sets it for every agent it starts
+        #[arg(long, env = "AGENTD_REPORT_SOCKET", value_name = "PATH")]
+        report_socket: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Request {
+    pub instance: InstanceId,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Reply {}
+
+struct Report;
+impl Endpoint for Report {
+    const NAME: &'static str = "agents/report";
+    const VERB: Verb = Verb::Write;
+    const NEEDS: Permission = Permission::AgentReport;
+    type Request = Request;
+    type Reply = Reply;
+}
+
+pub fn routes() -> Vec<Route> {
+    vec![Route::to::<Report, _, _>(handle)]
+}
+
+async fn handle(app: App, caller: Caller, request: Request) -> Result<Reply, Fault> {
+    speaks_for(&caller, &request.instance)?;
+    app.monitor.heartbeat(&request.instance)?;
+    Ok(Reply {})
+}
+
+/// An agent reports for itself alone; an operator may do so for any.
+fn speaks_for(caller: &Caller, instance: &InstanceId) -> Result<(), Fault> {
+    match &caller.agent {
+        Some(agent) if *agent != instance.agent => Err(Fault::new(
+            FaultKind::Forbidden,
+            format!("cannot report for {instance}: the caller is agent {agent}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
+    let What::Heartbeat { instance, report_socket } = args.what;
+    let socket = report_socket.unwrap_or_else(|| ctl.client.socket().to_owned());
+    Client::new(socket, ctl.timeout.unwrap_or(PATIENCE)).call::<Report>(&Request { instance }).await?;
+    Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Identity, Role};
+
+    #[test]
+    fn an_agent_reports_for_no_other() {
+        let caller = |agent: Option<&str>| Caller {
+            identity: Identity { uid: 60_001, gid: 60_001, pid: Some(7) },
+            role: if agent.is_some() { Role::Agent } else { Role::Operator },
+            agent: agent.map(|name| name.parse().expect("a name")),
+        };
+        let instance: InstanceId = "orders/1".parse().expect("an instance");
+        assert!(speaks_for(&caller(Some("orders")), &instance).is_ok());
+        assert!(speaks_for(&caller(None), &instance).is_ok());
+        let refused = speaks_for(&caller(Some("billing")), &instance).expect_err("not its own");
+        assert_eq!(refused.kind, FaultKind::Forbidden);
+    }
+}
