@@ -5,6 +5,7 @@ mod ctl;
 mod exit;
 mod follow;
 mod output;
+pub mod render;
 mod ui;
 
 pub use client::Client;

@@ -5,11 +5,13 @@ use crate::{
     daemon::Route,
 };
 
+mod check;
 mod completion;
 mod demo_agent;
 mod generate;
 mod help_topics;
 mod report;
+mod validate;
 mod version;
 
 pub use completion::answer_the_shell;
@@ -33,8 +35,10 @@ macro_rules! commands {
 }
 
 commands! {
+mod check;
     Completion => completion,
     Report => report,
+mod validate;
     Version => version,
     Help => help_topics,
     #[command(hide = true)]

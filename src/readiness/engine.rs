@@ -1,0 +1,159 @@
+//! Runs checks: many at once, each with a deadline, a panic kept in its own finding, order kept.
+use super::{Check, check::Found};
+use crate::domain::Finding;
+use futures_util::future::join_all;
+use std::{any::Any, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::{Instant, timeout},
+};
+
+/// How many checks run at once. Each may start scratch processes of its own, so the bound is low.
+const AT_ONCE: usize = 8;
+
+/// Findings in the order of `checks`; each is also told to `tell` as it comes in. Quiet checks run last and alone.
+pub async fn run<E: Send + Sync + 'static>(
+    checks: &[&'static Check<E>],
+    evidence: &Arc<E>,
+    deadline: Duration,
+    tell: &mpsc::UnboundedSender<Finding>,
+) -> Vec<Finding> {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut findings: Vec<Option<Finding>> = vec![None; checks.len()];
+    let busy = checks.iter().enumerate().filter(|(_, check)| !check.quiet).map(|(index, check)| {
+        let places = places.clone();
+        async move {
+            // The semaphore is never closed; if it were, running unbounded is better than not running.
+            let _place = places.acquire_owned().await.ok();
+            (index, one(check, evidence.clone(), deadline, tell).await)
+        }
+    });
+    for (index, finding) in join_all(busy).await {
+        findings[index] = Some(finding);
+    }
+    for (index, check) in checks.iter().enumerate().filter(|(_, check)| check.quiet) {
+        findings[index] = Some(one(check, evidence.clone(), deadline, tell).await);
+    }
+    findings.into_iter().flatten().collect()
+}
+
+/// One check in a task of its own, so that its panic is a finding and its end frees what it held.
+async fn one<E: Send + Sync + 'static>(
+    check: &'static Check<E>,
+    evidence: Arc<E>,
+    deadline: Duration,
+    tell: &mpsc::UnboundedSender<Finding>,
+) -> Finding {
+    let deadline = check.deadline.unwrap_or(deadline);
+    let started = Instant::now();
+    let task = tokio::spawn(async move { timeout(deadline, (check.run)(&evidence)).await });
+    let found = match task.await {
+        Ok(Ok(found)) => found,
+        Ok(Err(_)) => Found::timeout(format!("it was cut off at its deadline of {deadline:?}")),
+        Err(error) if error.is_panic() => {
+            Found::error(format!("the check itself panicked: {}", words(&*error.into_panic())))
+        }
+        Err(_) => Found::error("the check was cancelled: the daemon is stopping"),
+    };
+    let finding = check.finding(found, started.elapsed());
+    // Nobody listening is no reason to lose the finding: it is returned too.
+    let _ = tell.send(finding.clone());
+    finding
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a word".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Category, Outcome, Severity};
+    use futures_util::future::BoxFuture;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[derive(Default)]
+    struct Seen {
+        now: AtomicUsize,
+        most: AtomicUsize,
+        quiet_with: AtomicUsize,
+    }
+
+    fn check(
+        id: &'static str,
+        quiet: bool,
+        run: for<'a> fn(&'a Seen) -> BoxFuture<'a, Found>,
+    ) -> &'static Check<Seen> {
+        Box::leak(Box::new(Check {
+            id,
+            title: id,
+            category: Category::Database,
+            severity: Severity::Blocker,
+            weight: 1,
+            why: "",
+            how: "",
+            fix: "mend it",
+            exercised: true,
+            deadline: (id == "slow").then_some(Duration::from_secs(1)),
+            quiet,
+            run,
+        }))
+    }
+
+    fn counts(seen: &Seen) -> BoxFuture<'_, Found> {
+        Box::pin(async {
+            let now = seen.now.fetch_add(1, Ordering::SeqCst) + 1;
+            seen.most.fetch_max(now, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(1..50))).await;
+            seen.now.fetch_sub(1, Ordering::SeqCst);
+            Found::pass("counted")
+        })
+    }
+
+    fn alone(seen: &Seen) -> BoxFuture<'_, Found> {
+        Box::pin(async {
+            seen.quiet_with.fetch_add(seen.now.load(Ordering::SeqCst), Ordering::SeqCst);
+            Found::pass("alone")
+        })
+    }
+
+    fn panics(_: &Seen) -> BoxFuture<'_, Found> {
+        Box::pin(async { panic!("the check has a bug") })
+    }
+
+    fn never(_: &Seen) -> BoxFuture<'_, Found> {
+        Box::pin(std::future::pending())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_and_a_hang_are_findings_and_hold_up_nobody() {
+        let checks = [check("bug", false, panics), check("slow", false, never), check("well", false, counts)];
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let findings = run(&checks, &Arc::new(Seen::default()), Duration::from_secs(20), &tell).await;
+        let outcomes: Vec<_> = findings.iter().map(|f| (f.id.as_str(), f.outcome)).collect();
+        assert_eq!(outcomes, [("bug", Outcome::Error), ("slow", Outcome::Timeout), ("well", Outcome::Pass)]);
+        assert!(findings[0].summary.contains("the check has a bug"));
+        assert!((999.0..1100.0).contains(&findings[1].took_ms), "{}", findings[1].took_ms);
+        assert_eq!((findings[0].hint.as_deref(), findings[2].hint.as_deref()), (Some("mend it"), None));
+        let mut first = vec![];
+        while let Ok(finding) = told.try_recv() {
+            first.push(finding.id);
+        }
+        assert_eq!(first, ["bug", "well", "slow"], "told as they come in");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_run_at_once_but_not_too_many_and_order_is_kept() {
+        let mut checks: Vec<_> =
+            (0..40).map(|n| check(Box::leak(format!("{n}").into_boxed_str()), false, counts)).collect();
+        checks.insert(5, check("quiet", true, alone));
+        let (tell, _told) = mpsc::unbounded_channel();
+        let seen = Arc::new(Seen::default());
+        let findings = run(&checks, &seen, Duration::from_secs(20), &tell).await;
+        assert!(findings.iter().map(|f| f.id.as_str()).eq(checks.iter().map(|c| c.id)));
+        let most = seen.most.load(Ordering::SeqCst);
+        assert!(most == AT_ONCE, "{most} at once");
+        assert_eq!(seen.quiet_with.load(Ordering::SeqCst), 0, "a quiet check runs alone");
+    }
+}

@@ -1,0 +1,59 @@
+//! What checks may look at: a read-only view of the running system. Each look happens once a run, so that all checks
+//! of a run judge the same moment.
+use super::{Gate, Ground, ReadinessParts};
+use crate::{
+    agents::Supervisor,
+    config::{Paths, Settings},
+    domain::{FleetSnapshot, ProbeStatus},
+    health::Monitor,
+    resilience::Clock,
+    store::Store,
+};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
+
+pub struct Evidence {
+    pub settings: Arc<Settings>,
+    pub config_file: Option<PathBuf>,
+    /// Digest of the settings in force.
+    pub config_digest: String,
+    pub paths: Paths,
+    pub store: Store,
+    pub supervisor: Supervisor,
+    pub monitor: Monitor,
+    pub clock: Clock,
+    pub gate: Option<Arc<dyn Gate>>,
+    /// Where controls are exercised, away from the real ones.
+    pub ground: Ground,
+    fleet: OnceLock<FleetSnapshot>,
+    probes: OnceLock<Vec<ProbeStatus>>,
+}
+
+impl Evidence {
+    pub fn new(parts: &ReadinessParts, ground: Ground) -> Self {
+        Self {
+            settings: parts.settings.borrow().clone(),
+            config_file: parts.config_file.clone(),
+            config_digest: parts.config_digest.borrow().clone(),
+            paths: parts.paths.clone(),
+            store: parts.store.clone(),
+            supervisor: parts.supervisor.clone(),
+            monitor: parts.monitor.clone(),
+            clock: parts.clock.clone(),
+            gate: parts.gate.clone(),
+            ground,
+            fleet: OnceLock::new(),
+            probes: OnceLock::new(),
+        }
+    }
+
+    pub fn fleet(&self) -> &FleetSnapshot {
+        self.fleet.get_or_init(|| self.supervisor.snapshot())
+    }
+
+    pub fn probes(&self) -> &[ProbeStatus] {
+        self.probes.get_or_init(|| self.monitor.snapshot())
+    }
+}

@@ -1,0 +1,147 @@
+//! Which checks a run asks: `--only` and `--skip` name ids or categories; an unknown name is an error.
+use super::{Check, RunRequest, Terms, checks::Section};
+use crate::{
+    config::ReadinessSettings,
+    domain::{Category, Fault},
+};
+
+/// What a run is to do, and by which terms it is judged.
+pub struct Selection<E: 'static = super::Evidence> {
+    pub checks: Vec<&'static Check<E>>,
+    pub not_run: Vec<&'static str>,
+    pub terms: Terms,
+}
+
+pub fn select(
+    sections: &'static [Section],
+    request: &RunRequest,
+    settings: &ReadinessSettings,
+) -> Result<Selection, Fault> {
+    for name in request.only.iter().chain(&request.skip) {
+        if !names(sections).any(|known| known.eq_ignore_ascii_case(name)) {
+            return Err(unknown(sections, name));
+        }
+    }
+    let named = |list: &[String], name: &str| list.iter().any(|given| given.eq_ignore_ascii_case(name));
+    let category_asked = |category: Category| {
+        let name = category.as_str();
+        (request.only.is_empty() || named(&request.only, name)) && !named(&request.skip, name)
+    };
+    let (mut checks, mut not_run, mut categories) = (Vec::new(), Vec::new(), Vec::new());
+    for Section { category, checks: section } in sections {
+        let before = checks.len();
+        for check in *section {
+            let wanted = (category_asked(*category) || named(&request.only, check.id))
+                && !named(&request.skip, check.id)
+                && !named(&request.skip, category.as_str());
+            if wanted { checks.push(check) } else { not_run.push(check.id) }
+        }
+        let asked = if section.is_empty() { category_asked(*category) } else { checks.len() > before };
+        categories.push((*category, weight(*category, settings), asked));
+    }
+    if !categories.iter().any(|(.., asked)| *asked) {
+        return Err(Fault::usage("cannot validate: --skip leaves nothing of what --only names")
+            .hint("`agentctl check list` shows every check"));
+    }
+    let partial = !not_run.is_empty() || categories.iter().any(|(.., asked)| !asked);
+    Ok(Selection { checks, not_run, terms: Terms { categories, bar: settings.bar, partial } })
+}
+
+/// The fault for a name that is neither a check nor a category, with the nearest one.
+pub fn unknown(sections: &[Section], name: &str) -> Fault {
+    let lower = name.to_ascii_lowercase();
+    let nearest = names(sections)
+        .map(|known| (strsim::damerau_levenshtein(&known.to_ascii_lowercase(), &lower), known))
+        .min()
+        .filter(|(distance, known)| *distance <= known.len().div_ceil(2));
+    let hint = match nearest {
+        Some((_, known)) => format!("did you mean `{known}`? `agentctl check list` shows every check"),
+        None => "`agentctl check list` shows every check".into(),
+    };
+    Fault::usage(format!("cannot find a check or a category called `{}`", name.escape_debug())).hint(hint)
+}
+
+fn names(sections: &[Section]) -> impl Iterator<Item = &'static str> {
+    sections.iter().flat_map(|s| s.checks.iter().map(|c| c.id).chain([s.category.as_str()]))
+}
+
+fn weight(category: Category, settings: &ReadinessSettings) -> f64 {
+    let default = super::score::DEFAULT_WEIGHTS.iter().find(|(c, _)| *c == category).map_or(0.0, |(_, w)| *w);
+    settings.weights.get(&category).copied().unwrap_or(default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{FaultKind, Severity},
+        readiness::{Evidence, Found},
+    };
+    use futures_util::future::BoxFuture;
+
+    fn pass(_: &Evidence) -> BoxFuture<'_, Found> {
+        Box::pin(async { Found::pass("well") })
+    }
+
+    const fn check(id: &'static str, category: Category) -> Check {
+        Check {
+            id,
+            title: "t",
+            category,
+            severity: Severity::Blocker,
+            weight: 1,
+            why: "w",
+            how: "h",
+            fix: "f",
+            exercised: true,
+            deadline: None,
+            quiet: false,
+            run: pass,
+        }
+    }
+
+    const SECTIONS: &[Section] = &[
+        Section { category: Category::ErrorHandling, checks: &[] },
+        Section {
+            category: Category::Database,
+            checks: &[check("DB-001", Category::Database), check("DB-002", Category::Database)],
+        },
+        Section { category: Category::Security, checks: &[check("SE-001", Category::Security)] },
+    ];
+
+    fn ask(only: &[&str], skip: &[&str]) -> Result<Selection, Fault> {
+        let own = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        select(SECTIONS, &RunRequest { only: own(only), skip: own(skip) }, &ReadinessSettings::default())
+    }
+
+    #[test]
+    fn what_is_asked() {
+        let table: &[(&[&str], &[&str], &[&str], &[bool], bool)] = &[
+            (&[], &[], &["DB-001", "DB-002", "SE-001"], &[true, true, true], false),
+            (&["database"], &[], &["DB-001", "DB-002"], &[false, true, false], true),
+            (&["db-002", "Security"], &[], &["DB-002", "SE-001"], &[false, true, true], true),
+            (&[], &["DB-001"], &["DB-002", "SE-001"], &[true, true, true], true),
+            (&[], &["error-handling"], &["DB-001", "DB-002", "SE-001"], &[false, true, true], true),
+            (&["error-handling"], &[], &[], &[true, false, false], true),
+            (&[], &["SE-001"], &["DB-001", "DB-002"], &[true, true, false], true),
+        ];
+        for (only, skip, ids, asked, partial) in table {
+            let selection = ask(only, skip).expect("a selection");
+            assert!(selection.checks.iter().map(|c| c.id).eq(ids.iter().copied()), "{only:?} {skip:?}");
+            let got: Vec<bool> = selection.terms.categories.iter().map(|(.., asked)| *asked).collect();
+            assert_eq!((&got[..], selection.terms.partial), (*asked, *partial), "{only:?} {skip:?}");
+            assert_eq!(selection.checks.len() + selection.not_run.len(), 3, "every check is accounted for");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_refused_with_the_nearest() {
+        for (only, skip, near) in [("DB-01", "", "DB-001"), ("", "databse", "database")] {
+            let list = |name: &'static str| if name.is_empty() { vec![] } else { vec![name] };
+            let fault = ask(&list(only), &list(skip)).err().expect("a refusal");
+            assert_eq!(fault.kind, FaultKind::Usage);
+            assert!(fault.hint.is_some_and(|hint| hint.contains(near)), "{near}");
+        }
+        assert!(ask(&["SE-001"], &["security"]).is_err(), "nothing is left to run");
+    }
+}

@@ -1,0 +1,49 @@
+//! Who of a scratch fleet is still alive, by the marker in the environment of its processes. This asks /proc itself
+//! and not the supervisor, since the supervisor is what is being proved.
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    fs, io, thread,
+    time::{Duration, Instant},
+};
+
+/// Set by the supervisor in each child; children of children inherit it.
+pub const VARIABLE: &str = "AGENTD_FLEET";
+
+/// Living processes (zombies are dead) with this mark, not ourselves.
+pub fn marked(mark: &str) -> io::Result<Vec<i32>> {
+    let wanted = format!("{VARIABLE}={mark}");
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        if pid == own {
+            continue;
+        }
+        // Gone meanwhile, or not ours to look into: then it is not of our fleet either. A zombie's is empty.
+        let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) else { continue };
+        if environ.split(|byte| *byte == 0).any(|pair| pair == wanted.as_bytes()) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
+/// Kills until none is left, since they may fork meanwhile; gives up after two seconds.
+pub fn kill_all(mark: &str) -> io::Result<()> {
+    let end = Instant::now() + Duration::from_secs(2);
+    loop {
+        let left = marked(mark)?;
+        if left.is_empty() || mark.is_empty() {
+            return Ok(());
+        }
+        for pid in left.into_iter().filter_map(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        if Instant::now() > end {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "scratch processes would not die"));
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
