@@ -35,10 +35,10 @@ macro_rules! commands {
 }
 
 commands! {
-mod check;
+    Validate => validate,
+    Check => check,
     Completion => completion,
     Report => report,
-mod validate;
     Version => version,
     Help => help_topics,
     #[command(hide = true)]

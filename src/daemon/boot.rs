@@ -90,6 +90,10 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         settings: settings.clone(),
         config_file: plan.config_file.clone(),
         config_digest: config_digest.clone(),
+        reread: {
+            let reread = Arc::clone(&plan.reread);
+            Arc::new(move || reread().map(|fresh| fresh.digest))
+        },
         paths: (*paths).clone(),
         store: store.clone(),
         supervisor: supervisor.clone(),

@@ -1,6 +1,6 @@
 //! What checks may look at: a read-only view of the running system. Each look happens once a run, so that all checks
 //! of a run judge the same moment.
-use super::{Gate, Ground, ReadinessParts};
+use super::{Gate, Ground, ReadinessParts, Reread};
 use crate::{
     agents::Supervisor,
     config::{Paths, Settings},
@@ -19,6 +19,7 @@ pub struct Evidence {
     pub config_file: Option<PathBuf>,
     /// Digest of the settings in force.
     pub config_digest: String,
+    pub reread: Reread,
     pub paths: Paths,
     pub store: Store,
     pub supervisor: Supervisor,
@@ -37,6 +38,7 @@ impl Evidence {
             settings: parts.settings.borrow().clone(),
             config_file: parts.config_file.clone(),
             config_digest: parts.config_digest.borrow().clone(),
+            reread: parts.reread.clone(),
             paths: parts.paths.clone(),
             store: parts.store.clone(),
             supervisor: parts.supervisor.clone(),

@@ -31,12 +31,17 @@ const CLEARING: Duration = Duration::from_secs(15);
 /// Version of the report's shape.
 const SCHEMA: u32 = 1;
 
+/// Reads the manifest again: its digest, or why it cannot be read.
+pub type Reread = Arc<dyn Fn() -> Result<String, Fault> + Send + Sync>;
+
 pub struct ReadinessParts {
     /// The settings in force; changes at a reload.
     pub settings: watch::Receiver<Arc<Settings>>,
     /// The manifest on disk, to compare with what runs.
     pub config_file: Option<PathBuf>,
     pub config_digest: watch::Receiver<String>,
+    /// Digest of the manifest as it stands on disk now, read from the same sources as at the start. It may block.
+    pub reread: Reread,
     pub paths: Paths,
     pub store: Store,
     pub supervisor: Supervisor,
