@@ -1,11 +1,13 @@
 //! Runs the fleet: children, their limits and their ends, restarts, adoption after a daemon's death.
-#[allow(dead_code, unused_imports)]
-mod child;
+pub mod cgroup;
+pub mod child;
+pub mod crash;
 #[allow(dead_code)]
 mod machine;
 #[allow(dead_code)]
 mod order;
 pub mod ports;
+pub mod procfs;
 #[allow(dead_code)]
 mod restart;
 #[allow(dead_code)]

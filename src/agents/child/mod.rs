@@ -1,4 +1,15 @@
 //! One child process from spawn to a verified end.
+mod exec;
+mod fifo;
+#[cfg(test)]
+mod fixture;
+mod orphans;
 mod process;
+mod program;
+mod stop;
 
-pub use process::{Cgroup, Child, Ended, SpawnSpec, Stdin, StopReport};
+pub use super::cgroup::Cgroup;
+pub use fifo::{ensure_fifo, open_reader, open_writer};
+pub use orphans::{become_subreaper, reap_orphans};
+pub use process::{Child, Ended, SpawnSpec, Stdin};
+pub use stop::{Group, StopReport, sweep};
