@@ -1,12 +1,30 @@
 //! The one manifest, `agentd.toml`: what may stand in it, how it is read, where each value came from.
+mod check;
 mod kinds;
+mod load;
 mod paths;
+mod problem;
+mod schema;
+mod secret;
 mod settings;
+mod shape;
+mod source;
+mod suspect;
+mod tree;
+mod variables;
+mod verify;
 
 pub use kinds::{Kind, Kinds, OptionProblem};
+pub use load::{Loaded, load};
 pub use paths::Paths;
+pub use problem::{Problem, Problems, Severity, SourceText};
+pub use schema::json_schema;
+pub use secret::{check_reference, is_reference, resolve};
 pub use settings::{
     AccessSettings, AgentSettings, AgentSystem, BackoffRange, Cgroups, Contact, DaemonSettings,
     DependencySettings, LatchRule, Limits, LogSettings, ProbeSettings, ReadinessSettings, RestartSettings,
     RetentionSettings, Settings, StoreSettings,
 };
+pub use source::{Sources, candidates};
+pub use tree::Origin;
+pub use variables::variable;

@@ -1,0 +1,339 @@
+//! What looks like a secret: by the name of its key, by the shape of its value. Used to refuse it in the file and to
+//! keep it out of everything that is shown.
+use std::ops::Range;
+
+/// What replaces it.
+pub const MASK: &str = "********";
+
+/// Words that make a key's name a secret's, when one of its segments is (or ends in) one.
+const NAMES: &[&str] = &[
+    "KEY",
+    "KEYS",
+    "APIKEY",
+    "TOKEN",
+    "SECRET",
+    "SECRETS",
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "PWD",
+    "CREDENTIAL",
+    "CREDENTIALS",
+    "DSN",
+    "AUTHORIZATION",
+    "COOKIE",
+];
+/// Long enough to count at the end of a word that is written together: DBPASSWORD, authtoken.
+const ENDINGS: &[&str] = &["APIKEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIALS"];
+/// A last segment that says: not the secret itself, but something about it.
+const ABOUT: &[&str] = &[
+    "FILE",
+    "PATH",
+    "DIR",
+    "TTL",
+    "TIMEOUT",
+    "LIMIT",
+    "MAX",
+    "MIN",
+    "COUNT",
+    "SIZE",
+    "LENGTH",
+    "EXPIRY",
+    "NAME",
+    "HEADER",
+    "TYPE",
+    "ALGORITHM",
+    "PREFIX",
+    "ISSUER",
+    "AUDIENCE",
+    "ENABLED",
+    "REQUIRED",
+    "ROTATION",
+];
+/// How values begin that are issued as secrets, and how many characters must follow.
+const PREFIXES: &[(&str, usize)] = &[
+    ("sk-", 12),
+    ("sk_live_", 8),
+    ("sk_test_", 8),
+    ("rk_live_", 8),
+    ("whsec_", 8),
+    ("ghp_", 16),
+    ("gho_", 16),
+    ("ghs_", 16),
+    ("ghr_", 16),
+    ("github_pat_", 16),
+    ("glpat-", 12),
+    ("xoxb-", 8),
+    ("xoxp-", 8),
+    ("xoxa-", 8),
+    ("xapp-", 8),
+    ("AKIA", 16),
+    ("ASIA", 16),
+    ("AIza", 30),
+    ("hf_", 20),
+    ("npm_", 20),
+    ("SG.", 20),
+    ("eyJ", 20),
+    ("agc_", 16),
+    ("-----BEGIN", 4),
+];
+
+/// Does a key of this name hold a secret?
+pub fn name_is_secret(name: &str) -> bool {
+    let upper = split_camel(name).to_ascii_uppercase();
+    let words: Vec<&str> =
+        upper.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
+    let Some(last) = words.last() else { return false };
+    if ABOUT.contains(last) || upper.starts_with("PUBLIC") || upper.starts_with("MAX") {
+        return false;
+    }
+    words.iter().any(|word| NAMES.contains(word) || ENDINGS.iter().any(|end| word.ends_with(end)))
+}
+
+/// Does a value under such a key amount to one? An empty one, a number, a switch and a path do not.
+pub fn could_be_secret(value: &str) -> bool {
+    !(value.is_empty()
+        || value.starts_with('/')
+        || value.starts_with("./")
+        || (value.len() <= 6 && value.bytes().all(|b| b.is_ascii_digit()))
+        || matches!(
+            value.to_ascii_lowercase().as_str(),
+            "true" | "false" | "yes" | "no" | "on" | "off" | "none"
+        ))
+}
+
+/// Does it look like a secret whatever its key is called?
+pub fn value_is_secret(value: &str) -> bool {
+    find(value).is_some()
+}
+
+/// The text with everything replaced that looks like a secret.
+pub fn mask(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(found) = find(rest) {
+        masked.push_str(&rest[..found.start]);
+        masked.push_str(MASK);
+        rest = &rest[found.end..];
+    }
+    masked + rest
+}
+
+/// One line of the file as it may be shown: of the same length, with `*` for every byte of a secret. It must do with
+/// text that does not parse, so it goes by quotes and the last key before them.
+pub fn mask_line(line: &str) -> String {
+    let mut hide: Vec<Range<usize>> = Vec::new();
+    let mut at = 0;
+    while let Some(found) = find(&line[at..]) {
+        hide.push(at + found.start..at + found.end);
+        at += found.end;
+    }
+    let bytes = line.as_bytes();
+    let (mut i, mut key_start) = (0, 0);
+    let (mut secret_key, mut list) = (false, false);
+    while i < bytes.len() {
+        match bytes[i] {
+            b'=' => {
+                secret_key = name_is_secret(line[key_start..i].trim().trim_matches(['"', '\'']).trim());
+                key_start = i + 1;
+                i += 1;
+            }
+            quote @ (b'"' | b'\'') => {
+                let end = string_end(bytes, i, quote);
+                if secret_key {
+                    let inner = line.get(i + 1..end.saturating_sub(1)).unwrap_or_default();
+                    if !super::secret::is_reference(inner) && could_be_secret(inner) {
+                        hide.push(i + 1..end);
+                    }
+                }
+                i = end;
+            }
+            byte @ (b',' | b'{' | b'}' | b'[' | b']') => {
+                list = (list || byte == b'[') && byte != b']';
+                secret_key &= list;
+                key_start = i + 1;
+                i += 1;
+            }
+            b'#' => break,
+            // A value without quotes: a mistake, and perhaps a secret all the same.
+            byte if secret_key && !byte.is_ascii_whitespace() => {
+                let end = line[i..].find([',', '{', '}', '[', ']', '#']).map_or(line.len(), |n| i + n.max(1));
+                hide.push(i..end);
+                i = end;
+            }
+            _ => i += 1,
+        }
+    }
+    let hidden = |at: usize| hide.iter().any(|range| range.contains(&at));
+    let mut masked = String::with_capacity(line.len());
+    for (at, c) in line.char_indices() {
+        if hidden(at) && !matches!(c, '"' | '\'') {
+            masked.extend(std::iter::repeat_n('*', c.len_utf8()));
+        } else {
+            masked.push(c);
+        }
+    }
+    masked
+}
+
+/// One past the closing quote, or the end of the line.
+fn string_end(bytes: &[u8], start: usize, quote: u8) -> usize {
+    let mut at = start + 1;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' if quote == b'"' => at += 2,
+            byte if byte == quote => return at + 1,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+/// The first stretch that looks like a secret.
+fn find(text: &str) -> Option<Range<usize>> {
+    [issued(text), password_in_url(text)].into_iter().flatten().min_by_key(|range| range.start)
+}
+
+fn issued(text: &str) -> Option<Range<usize>> {
+    let part_of_it = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '+' | '=');
+    let mut best: Option<Range<usize>> = None;
+    for (prefix, at_least) in PREFIXES {
+        for (at, _) in text.match_indices(prefix) {
+            // Inside a word (`task-…`, `disk-…`) it is no beginning.
+            if text[..at].ends_with(|c: char| c.is_ascii_alphanumeric()) {
+                continue;
+            }
+            let tail = &text[at + prefix.len()..];
+            let long = tail.find(|c| !part_of_it(c)).unwrap_or(tail.len());
+            // Words joined by hyphens have no digit; what is issued does. `-----BEGIN KEY` speaks for itself.
+            let random = prefix.starts_with('-') || tail[..long].bytes().any(|b| b.is_ascii_digit());
+            if (long >= *at_least && random) || (prefix.starts_with('-') && tail.contains("KEY")) {
+                let end = if prefix.starts_with('-') { text.len() } else { at + prefix.len() + long };
+                if best.as_ref().is_none_or(|b| at < b.start) {
+                    best = Some(at..end);
+                }
+                break;
+            }
+        }
+    }
+    best
+}
+
+/// The password of `scheme://user:password@host`.
+fn password_in_url(text: &str) -> Option<Range<usize>> {
+    let mut from = 0;
+    while let Some(at) = text[from..].find("://") {
+        let start = from + at + 3;
+        let tail = &text[start..];
+        let authority = &tail[..tail.find(['/', '?', '#', '"', '\'', ' ', '\n']).unwrap_or(tail.len())];
+        if let Some((user, _host)) = authority.rsplit_once('@')
+            && let Some((name, password)) = user.split_once(':')
+            && !password.is_empty()
+        {
+            let password_at = start + name.len() + 1;
+            return Some(password_at..password_at + password.len());
+        }
+        from = start;
+    }
+    None
+}
+
+/// `apiKey` → `api_Key`.
+fn split_camel(name: &str) -> String {
+    let mut split = String::with_capacity(name.len() + 4);
+    let mut lower = false;
+    for c in name.chars() {
+        if lower && c.is_ascii_uppercase() {
+            split.push('_');
+        }
+        lower = c.is_ascii_lowercase();
+        split.push(c);
+    }
+    split
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_secrets_are_told_from_names_about_them() {
+        for name in
+            ["API_KEY", "apiKey", "DB_PASSWORD", "PGPASSWORD", "sentry-dsn", "AUTHTOKEN", "Authorization"]
+        {
+            assert!(name_is_secret(name), "{name}");
+        }
+        for name in [
+            "KEYBOARD",
+            "MAX_TOKENS",
+            "TOKEN_TTL",
+            "PUBLIC_KEY",
+            "SECRET_FILE",
+            "MONKEY",
+            "PATH",
+            "",
+            "ORDER_ID",
+        ] {
+            assert!(!name_is_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn values_of_secrets_are_told_from_plain_ones() {
+        for value in [
+            "sk-proj-4f8a9c2e1b7d6a5f",
+            "sk_live_51HxYzAbc",
+            "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+            "xoxb-1234-5678-abcdef",
+            "AKIAIOSFODNN7EXAMPLE",
+            "postgres://app:hunter2@db/orders",
+            "https://hook?x=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0",
+            "-----BEGIN PRIVATE KEY-----",
+        ] {
+            assert!(value_is_secret(value), "{value}");
+        }
+        for value in [
+            "task-queue-for-the-orders",
+            "sk-",
+            "postgres://app@db/orders",
+            "http://127.0.0.1:8000/orders?x=a@b",
+            "AKIA",
+            "env:API_KEY",
+            "risk-management-and-more-words",
+        ] {
+            assert!(!value_is_secret(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_masked_line_keeps_its_length_and_loses_the_secret() {
+        let cases = [
+            (r#"API_KEY = "hunter2""#, r#"API_KEY = "*******""#),
+            (
+                r#"env = { A = "x", DB_PASSWORD = "hunter2" }"#,
+                r#"env = { A = "x", DB_PASSWORD = "*******" }"#,
+            ),
+            (r"environment.API_KEY = 'hunter2' # why", r"environment.API_KEY = '*******' # why"),
+            (r#"API_KEY = "hunter2"#, r#"API_KEY = "*******"#),
+            ("API_KEY = hunter2", "API_KEY = *******"),
+            (r#"url = "postgres://a:hunter2@db/x""#, r#"url = "postgres://a:*******@db/x""#),
+            (r#"API_KEY = "env:API_KEY""#, r#"API_KEY = "env:API_KEY""#),
+            (r#"KEYS = ["hunter2", "b"], a = "c""#, r#"KEYS = ["*******", "*"], a = "c""#),
+            (r#"name = "orders""#, r#"name = "orders""#),
+        ];
+        for (line, want) in cases {
+            assert_eq!(mask_line(line), want);
+            assert_eq!(mask_line(line).len(), line.len());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn masking_never_panics_and_never_changes_the_length(line in ".{0,80}", key in "[A-Z_]{0,6}KEY") {
+            for text in [line.clone(), format!("{key} = \"{line}"), format!("{key}='{line}' ,")] {
+                proptest::prop_assert_eq!(mask_line(&text).len(), text.len());
+                let _ = mask(&text);
+            }
+        }
+    }
+}
