@@ -1,6 +1,23 @@
 //! The only room with SQL: one SQLite file, one writer, many readers. Domain types in and out.
+mod agents;
+mod backup;
+mod columns;
 mod error;
+mod events;
 mod handle;
+mod health;
+mod latency;
+mod migrate;
+mod open;
+mod proof;
+mod prune;
+mod readers;
+mod readiness;
+#[cfg(test)]
+mod scratch;
+mod writer;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use handle::Store;
+pub use open::ConnectionFacts;
+pub use proof::{ConstraintFacts, DurabilityFacts, IntegrityFacts, PoolFacts, RollbackFacts};

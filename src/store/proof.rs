@@ -1,0 +1,429 @@
+//! The store's controls, exercised: what is asked of it is really refused, undone, survived. Facts only, no judgement.
+//! Meant for a scratch store: some hold every reader, or write.
+use super::{
+    Store, StoreError, StoreErrorKind,
+    error::{Answer, Result, Trouble},
+    open::{self, ConnectionFacts},
+};
+use crate::domain::{Event, EventKind};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use rusqlite::{Connection, ErrorCode};
+use std::{
+    panic::resume_unwind,
+    sync::{atomic::Ordering, mpsc as gate},
+    time::{Duration, Instant},
+};
+use tokio::{sync::mpsc, task::JoinSet, time::timeout_at};
+
+/// No proof holds the writer longer than this, whatever happens to the rest of it.
+const LONGEST_HOLD: Duration = Duration::from_secs(5);
+
+/// Four steps handed in together: `before` and `after` end well, `failed` and `panicked` write a row and then do not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollbackFacts {
+    /// Steps whose row a reader finds afterwards.
+    pub kept: Vec<String>,
+    /// Steps whose caller was told of a failure.
+    pub refused: Vec<String>,
+    /// Transactions that the four steps shared; 1 unless the machine is very slow.
+    pub transactions: u64,
+}
+
+/// One row that must not be taken, or, as the counter-proof, one that must.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConstraintFacts {
+    pub attempt: String,
+    pub must_be_refused: bool,
+    /// By a constraint, not by some other failure.
+    pub refused: bool,
+    /// What SQLite said; empty when it took the row.
+    pub answer: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DurabilityFacts {
+    pub sqlite_version: String,
+    /// The writer first, then every reader that was open.
+    pub connections: Vec<ConnectionFacts>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IntegrityFacts {
+    /// What `quick_check` complains of, a line each.
+    pub damage: Vec<String>,
+    /// Rows that refer to nothing.
+    pub dangling: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolFacts {
+    pub readers_max: u32,
+    /// How long a query may wait for a reader, in milliseconds.
+    pub patience_ms: f64,
+    /// Every reader was held at the same time.
+    pub all_held: bool,
+    /// What the query that came on top was told; none if it was served.
+    pub refusal: Option<String>,
+    /// How long that took, in milliseconds.
+    pub refused_after_ms: f64,
+    /// From letting go to the next answer, in milliseconds; none if none came.
+    pub recovered_after_ms: Option<f64>,
+    /// After as many failing queries as there are readers, all can be held again.
+    pub whole_after_failures: bool,
+    /// The same after as many that panicked.
+    pub whole_after_panics: bool,
+}
+
+impl Store {
+    /// Does a failure, or a panic, undo its own writes and no others, though they share a transaction?
+    pub async fn prove_rollback(&self) -> Result<RollbackFacts> {
+        self.write("make a scratch table", |connection| {
+            let sql = "DROP TABLE IF EXISTS proof; CREATE TABLE proof (step TEXT NOT NULL) STRICT";
+            Ok(connection.execute_batch(sql)?)
+        })
+        .await?;
+        let commits = || self.writer().counts().commits.load(Ordering::Relaxed);
+        let started = commits();
+        // The writer is held until all four wait, so that they end up in one transaction.
+        let (open, held) = gate::channel::<()>();
+        let hold = self.write("hold the writer", move |_| {
+            let _ = held.recv_timeout(LONGEST_HOLD);
+            Ok(())
+        });
+        let step = |name: &'static str, end: fn() -> Answer<()>| {
+            self.write("take a step on purpose", move |connection| {
+                connection.execute("INSERT INTO proof (step) VALUES (?1)", [name])?;
+                end()
+            })
+        };
+        let let_go = async { drop(open) };
+        let (hold, before, failed, panicked, after, ()) = tokio::join!(
+            hold,
+            step("before", || Ok(())),
+            step("failed", || {
+                let on_purpose = "cannot go on: it fails on purpose";
+                Err(Trouble::Said(StoreError::new(StoreErrorKind::Failed, on_purpose)))
+            }),
+            // Not `panic!`: nothing is broken, so nothing is to be reported by the panic hook.
+            step("panicked", || resume_unwind(Box::new("on purpose"))),
+            step("after", || Ok(())),
+            let_go,
+        );
+        hold?;
+        let transactions = commits().saturating_sub(started + 1);
+        let kept = self
+            .read("read the scratch table", |connection| {
+                let mut query = connection.prepare("SELECT step FROM proof ORDER BY rowid")?;
+                Ok(query.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+            })
+            .await?;
+        self.write("drop the scratch table", |connection| Ok(connection.execute_batch("DROP TABLE proof")?))
+            .await?;
+        let ends = [("before", before), ("failed", failed), ("panicked", panicked), ("after", after)];
+        let refused = ends.into_iter().filter(|(_, end)| end.is_err()).map(|(name, _)| name.into()).collect();
+        Ok(RollbackFacts { kept, refused, transactions })
+    }
+
+    /// Do keys, references, checks and types refuse what they forbid? Leaves nothing behind, whatever the answer.
+    pub async fn prove_constraints(&self) -> Result<Vec<ConstraintFacts>> {
+        const ATTEMPTS: &[(&str, bool, &str)] = &[
+            (
+                "a report of a validation that never was (reference)",
+                true,
+                "INSERT INTO reports (run, body) VALUES (9007199254740991, '{}')",
+            ),
+            (
+                "a validation in a state that there is not (check)",
+                true,
+                "INSERT INTO runs (state, started_at, environment, partial) VALUES ('dreaming', 0, '', 0)",
+            ),
+            (
+                "a second id of the fleet (key)",
+                true,
+                "INSERT INTO meta (key, value) SELECT key, value FROM meta WHERE key = 'fleet_id'",
+            ),
+            (
+                "an event without a text (not null)",
+                true,
+                "INSERT INTO events (at, kind, text) VALUES (0, 'agent-ready', NULL)",
+            ),
+            (
+                "a word where a number belongs (type)",
+                true,
+                "INSERT INTO desires (agent, stopped, replicas) VALUES ('proof', 0, 'many')",
+            ),
+            (
+                "a row with nothing wrong",
+                false,
+                "INSERT INTO desires (agent, stopped, replicas) VALUES ('proof/of/nothing', 0, 1)",
+            ),
+        ];
+        self.write("try what constraints forbid", |connection| {
+            let mut facts = Vec::new();
+            for &(attempt, must_be_refused, sql) in ATTEMPTS {
+                connection.execute_batch("SAVEPOINT attempt")?;
+                let end = connection.execute(sql, []);
+                connection.execute_batch("ROLLBACK TO attempt; RELEASE attempt")?;
+                facts.push(ConstraintFacts {
+                    attempt: attempt.into(),
+                    must_be_refused,
+                    refused: end.as_ref().is_err_and(|error| {
+                        error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+                    }),
+                    answer: end.err().map(|error| error.to_string()).unwrap_or_default(),
+                });
+            }
+            Ok(facts)
+        })
+        .await
+    }
+
+    /// The settings in force, as the connections themselves tell them.
+    pub async fn prove_durability_settings(&self) -> Result<DurabilityFacts> {
+        let what = "ask a connection for its settings";
+        let writer = self.write(what, |connection| Ok(open::facts(connection, "writer".into())?)).await?;
+        let readers = self
+            .readers()
+            .each(what, |connection, number| Ok(open::facts(connection, format!("reader {}", number + 1))?))
+            .await?;
+        let connections = [writer].into_iter().chain(readers).collect();
+        Ok(DurabilityFacts { sqlite_version: rusqlite::version().into(), connections })
+    }
+
+    /// Is the file whole? Reads all of it: milliseconds for a small one, seconds for a large one.
+    pub async fn integrity(&self) -> Result<IntegrityFacts> {
+        self.read("check the database", |connection| {
+            let lines = |sql: &str| -> rusqlite::Result<Vec<String>> {
+                connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
+            };
+            let damage = lines("PRAGMA quick_check")?.into_iter().filter(|line| line != "ok").collect();
+            let dangling = lines("PRAGMA foreign_key_check")?.len() as u64;
+            Ok(IntegrityFacts { damage, dangling })
+        })
+        .await
+    }
+
+    /// One query more than there are readers: refused in time? And are all readers there again afterwards, also
+    /// after queries that fail or panic? Takes about as long as a query may wait for a reader.
+    pub async fn prove_pool_exhaustion(&self) -> Result<PoolFacts> {
+        let what = "read in a crowded pool";
+        let patience = self.readers().patience;
+        let held = self.hold_all().await;
+        let asked = Instant::now();
+        let refusal = self.read(what, |_| Ok(())).await.err().map(|error| error.message);
+        let refused_after_ms = ms(asked);
+        let all_held = held.is_some();
+        drop(held);
+        let let_go = Instant::now();
+        let recovered = self.read(what, |_| Ok(())).await.is_ok();
+        let recovered_after_ms = recovered.then(|| ms(let_go));
+        let whole_after_failures = self.whole_after(|c| Ok(c.execute_batch("SELECT * FROM nowhere")?)).await;
+        let whole_after_panics = self.whole_after(|_| resume_unwind(Box::new("on purpose"))).await;
+        Ok(PoolFacts {
+            readers_max: self.readers().max,
+            patience_ms: patience.as_secs_f64() * 1e3,
+            all_held,
+            refusal,
+            refused_after_ms,
+            recovered_after_ms,
+            whole_after_failures,
+            whole_after_panics,
+        })
+    }
+
+    /// Milliseconds of `count` real reads through the pool, `concurrent` of them at a time.
+    pub async fn time_queries(&self, count: usize, concurrent: usize) -> Result<Vec<f64>> {
+        let one = |number: usize| async move {
+            let asked = Instant::now();
+            match number % 3 {
+                0 => drop(self.runs(20).await?),
+                1 => drop(self.events(0, 50).await?),
+                _ => drop(self.instances().await?),
+            }
+            Ok(ms(asked))
+        };
+        stream::iter(0..count).map(one).buffer_unordered(concurrent.max(1)).try_collect().await
+    }
+
+    /// Milliseconds from handing in to COMMIT of `count` events, `concurrent` of them at a time. Leaves them there.
+    pub async fn time_writes(&self, count: usize, concurrent: usize) -> Result<Vec<f64>> {
+        let at = self.clock().now();
+        let one = |number: usize| async move {
+            let asked = Instant::now();
+            let text = format!("write {number} of {count}");
+            self.record_event(Event { seq: 0, at, kind: EventKind::ProbeChanged, instance: None, text })
+                .await?;
+            Ok(ms(asked))
+        };
+        stream::iter(0..count).map(one).buffer_unordered(concurrent.max(1)).try_collect().await
+    }
+
+    /// Holds every reader until the answer is dropped. None if they cannot all be had at once in twice the patience.
+    async fn hold_all(&self) -> Option<Held> {
+        let max = self.readers().max;
+        let limit = self.readers().patience * 2;
+        let (told, mut held) = mpsc::unbounded_channel();
+        let mut gates = Vec::new();
+        let mut queries = JoinSet::new();
+        for _ in 0..max {
+            let (gate, wait) = gate::channel::<()>();
+            let (store, told) = (self.clone(), told.clone());
+            queries.spawn(async move {
+                let hold = move |_: &Connection| {
+                    let _ = told.send(());
+                    let _ = wait.recv_timeout(limit * 2 + LONGEST_HOLD);
+                    Ok(())
+                };
+                store.read("hold a reader", hold).await
+            });
+            gates.push(gate);
+        }
+        drop(told);
+        let until = tokio::time::Instant::now() + limit;
+        for _ in 0..max {
+            if !matches!(timeout_at(until, held.recv()).await, Ok(Some(()))) {
+                drop(gates);
+                queries.join_all().await;
+                return None;
+            }
+        }
+        Some(Held { _gates: gates, _queries: queries })
+    }
+
+    async fn whole_after(&self, trouble: fn(&Connection) -> Answer<()>) -> bool {
+        for _ in 0..self.readers().max {
+            let _ = self.read("fail on purpose", trouble).await;
+        }
+        self.hold_all().await.is_some()
+    }
+}
+
+/// Dropping it lets the readers go: first the gates, so that each query ends by itself.
+struct Held {
+    _gates: Vec<gate::Sender<()>>,
+    _queries: JoinSet<Result<()>>,
+}
+
+fn ms(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::StoreSettings,
+        store::{open::Regime, scratch::Scratch},
+    };
+
+    #[tokio::test]
+    async fn a_failure_undoes_itself_and_no_other_and_the_proof_sees_when_it_does_not() {
+        let sound = Scratch::new().prove_rollback().await.expect("proved");
+        assert_eq!(sound.kept, ["before", "after"]);
+        assert_eq!(sound.refused, ["failed", "panicked"]);
+        assert_eq!(sound.transactions, 1, "they did not share a transaction");
+
+        let flawed = Scratch::with(&StoreSettings::default(), Regime { undo: false, ..Regime::DURABLE });
+        let seen = flawed.prove_rollback().await.expect("proved");
+        assert_eq!(seen.kept, ["before", "failed", "panicked", "after"]);
+    }
+
+    #[tokio::test]
+    async fn constraints_refuse_and_the_proof_sees_when_one_does_not() {
+        let store = Scratch::new();
+        let sound = store.prove_constraints().await.expect("proved");
+        assert!(sound.iter().any(|one| one.must_be_refused) && sound.iter().any(|one| !one.must_be_refused));
+        for one in &sound {
+            assert_eq!(one.refused, one.must_be_refused, "{one:?}");
+        }
+        assert_eq!(store.desires().await.expect("read"), [], "the proof left a row behind");
+
+        let flawed =
+            Scratch::with(&StoreSettings::default(), Regime { foreign_keys: false, ..Regime::DURABLE });
+        let seen = flawed.prove_constraints().await.expect("proved");
+        let missed: Vec<_> = seen.iter().filter(|one| one.refused != one.must_be_refused).collect();
+        assert_eq!(missed.len(), 1, "{missed:?}");
+        assert!(missed[0].attempt.contains("reference"));
+    }
+
+    #[tokio::test]
+    async fn settings_are_what_the_connections_say_and_not_what_we_wish() {
+        let wanted = |facts: &DurabilityFacts| {
+            facts.connections.iter().all(|one| {
+                one.journal_mode == "wal"
+                    && one.synchronous == 2
+                    && one.foreign_keys
+                    && one.busy_timeout_ms > 0
+                    && one.query_only == one.who.starts_with("reader")
+            })
+        };
+        let store = Scratch::new();
+        store.runs(1).await.expect("a reader is open");
+        let sound = store.prove_durability_settings().await.expect("proved");
+        assert!(sound.connections.len() >= 2 && sound.connections[0].who == "writer", "{sound:?}");
+        assert!(wanted(&sound), "{sound:?}");
+        for regime in [
+            Regime { synchronous: 0, ..Regime::DURABLE },
+            Regime { foreign_keys: false, ..Regime::DURABLE },
+            Regime { query_only: false, ..Regime::DURABLE },
+        ] {
+            let flawed = Scratch::with(&StoreSettings::default(), regime);
+            flawed.runs(1).await.expect("a reader is open");
+            let seen = flawed.prove_durability_settings().await.expect("proved");
+            assert!(!wanted(&seen), "{regime:?} went unseen: {seen:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn damage_inside_the_file_is_found() {
+        let store = Scratch::new();
+        store.time_writes(400, 64).await.expect("written");
+        assert_eq!(store.integrity().await.expect("checked"), IntegrityFacts::default());
+        let (path, home) = (store.path(), store.home);
+        store.store.close().await;
+        let mut bytes = std::fs::read(&path).expect("read");
+        let page = 4096;
+        // Everything but the schema's own page.
+        for (at, byte) in bytes.iter_mut().enumerate().skip(page) {
+            if at % page < 64 {
+                *byte = 0xa5;
+            }
+        }
+        std::fs::write(&path, bytes).expect("written");
+        let opened =
+            Store::open(&path, home.path(), &StoreSettings::default(), crate::resilience::Clock::system());
+        match opened {
+            Err(error) => assert_eq!(error.kind, StoreErrorKind::Unusable, "{error:?}"),
+            Ok(damaged) => match damaged.integrity().await {
+                Ok(facts) => assert!(!facts.damage.is_empty(), "the damage was not seen"),
+                Err(error) => assert_eq!(error.kind, StoreErrorKind::Unusable, "{error:?}"),
+            },
+        }
+    }
+
+    #[tokio::test]
+    async fn a_crowded_pool_refuses_in_time_and_recovers_and_the_proof_sees_when_it_does_not() {
+        let sound = Scratch::tiny(Regime::DURABLE).prove_pool_exhaustion().await.expect("proved");
+        assert!(sound.all_held && sound.whole_after_failures && sound.whole_after_panics, "{sound:?}");
+        assert!(sound.refusal.as_ref().is_some_and(|said| said.contains("no reader of 2")), "{sound:?}");
+        assert!(sound.refused_after_ms >= sound.patience_ms * 0.9, "{sound:?}");
+        assert!(sound.recovered_after_ms.is_some(), "{sound:?}");
+
+        let leaky = Scratch::tiny(Regime { give_back: false, ..Regime::DURABLE });
+        let seen = leaky.prove_pool_exhaustion().await.expect("proved");
+        assert!(!seen.whole_after_failures && !seen.whole_after_panics, "{seen:?}");
+    }
+
+    #[tokio::test]
+    async fn times_are_of_real_reads_and_writes() {
+        let store = Scratch::new();
+        assert_eq!(store.time_writes(20, 4).await.expect("timed").len(), 20);
+        assert_eq!(store.events(0, 99).await.expect("read").len(), 20);
+        assert_eq!(store.time_queries(30, 8).await.expect("timed").len(), 30);
+        let stats = store.stats();
+        assert!(stats.query.count >= 31 && stats.wait.count >= 31 && stats.commit.count == 20, "{stats:?}");
+        assert!(stats.commits <= 20 && stats.writes == 20, "{stats:?}");
+        store.close().await;
+        assert!(store.time_queries(1, 1).await.is_err() && store.time_writes(1, 1).await.is_err());
+    }
+}

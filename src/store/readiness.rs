@@ -1,0 +1,161 @@
+//! Validation runs and their reports. A run is begun, then finished or interrupted; it is finished once.
+use super::{
+    Store, StoreError, StoreErrorKind,
+    columns::{from_time, from_word, integer, number, optional_word, time, word},
+    error::{Result, Trouble},
+};
+use crate::domain::{Interval, Report, RunId, RunSummary};
+use rusqlite::{OptionalExtension, Row, params};
+
+/// No answer is longer, whatever is asked for.
+const LONGEST_PAGE: u32 = 10_000;
+
+impl Store {
+    pub async fn begin_run(&self, environment: String, partial: bool) -> Result<RunId> {
+        let now = self.clock().now();
+        self.write("begin a validation", move |connection| {
+            let run = connection
+                .prepare_cached(
+                    "INSERT INTO runs (state, started_at, environment, partial)
+                     VALUES ('running', ?1, ?2, ?3) RETURNING run",
+                )?
+                .query_row(params![from_time(now)?, environment, partial], |row| number(row, 0))?;
+            Ok(RunId(run))
+        })
+        .await
+    }
+
+    /// Keeps the report and what the list shows of it, together. Refuses a run that is not running (Conflict).
+    pub async fn finish_run(&self, report: Report) -> Result<()> {
+        self.write("keep a report", move |connection| {
+            let body = serde_json::to_string(&report)
+                .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+            let changed = connection
+                .prepare_cached(
+                    "UPDATE runs SET state = 'finished', environment = ?2, partial = ?3, verdict = ?4,
+                     low = ?5, high = ?6, coverage = ?7 WHERE run = ?1 AND state = 'running'",
+                )?
+                .execute(params![
+                    integer(report.run.0)?,
+                    report.environment,
+                    report.partial,
+                    from_word(report.verdict)?,
+                    report.score.low,
+                    report.score.high,
+                    report.coverage,
+                ])?;
+            if changed == 0 {
+                return Err(Trouble::Said(StoreError::new(
+                    StoreErrorKind::Conflict,
+                    format!("cannot finish validation {}: it is not running", report.run),
+                )));
+            }
+            connection
+                .prepare_cached("INSERT INTO reports (run, body) VALUES (?1, ?2)")?
+                .execute(params![integer(report.run.0)?, body])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// At boot: runs that a dead daemon left running become interrupted.
+    pub async fn interrupt_runs(&self) -> Result<u64> {
+        self.write("close validations that were cut off", |connection| {
+            let changed = connection
+                .prepare_cached("UPDATE runs SET state = 'interrupted' WHERE state = 'running'")?
+                .execute([])?;
+            Ok(changed as u64)
+        })
+        .await
+    }
+
+    /// Newest first. At most 10,000.
+    pub async fn runs(&self, limit: u32) -> Result<Vec<RunSummary>> {
+        self.read("list validations", move |connection| {
+            let mut query = connection.prepare_cached(
+                "SELECT run, state, started_at, environment, verdict, low, high, coverage, partial
+                 FROM runs ORDER BY run DESC LIMIT ?1",
+            )?;
+            let rows = query.query_map([limit.min(LONGEST_PAGE)], summary)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// None when there is no such run, or no report of it: running, interrupted, or past retention.
+    pub async fn report(&self, run: RunId) -> Result<Option<Report>> {
+        self.read("read a report", move |connection| {
+            let Ok(run) = i64::try_from(run.0) else { return Ok(None) };
+            let body: Option<String> = connection
+                .prepare_cached("SELECT body FROM reports WHERE run = ?1")?
+                .query_row([run], |row| row.get(0))
+                .optional()?;
+            body.map(|body| serde_json::from_str(&body)).transpose().map_err(|error| {
+                Trouble::Said(StoreError::new(
+                    StoreErrorKind::Failed,
+                    format!("cannot read report {run}: another version wrote it: {error}"),
+                ))
+            })
+        })
+        .await
+    }
+}
+
+fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
+    let low: Option<f64> = row.get(5)?;
+    let high: Option<f64> = row.get(6)?;
+    Ok(RunSummary {
+        run: RunId(number(row, 0)?),
+        state: word(row, 1)?,
+        started_at: time(row, 2)?,
+        environment: row.get(3)?,
+        verdict: optional_word(row, 4)?,
+        score: low.zip(high).map(|(low, high)| Interval { low, high }),
+        coverage: row.get(7)?,
+        partial: row.get(8)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{RunState, Verdict},
+        store::scratch::{Scratch, report},
+    };
+
+    #[tokio::test]
+    async fn a_run_is_finished_once_and_only_if_it_runs() {
+        let store = Scratch::new();
+        let run = store.begin_run("dev".into(), false).await.expect("begun");
+        assert_eq!(run, RunId(1));
+        assert_eq!(store.report(run).await.expect("read"), None);
+        store.finish_run(report(run)).await.expect("finished");
+        for refused in [run, RunId(77), RunId(u64::MAX)] {
+            let error = store.finish_run(report(refused)).await.expect_err("finished again");
+            assert!(error.message.starts_with("cannot"), "{error:?}");
+        }
+        let store = store.reopen().await;
+        assert_eq!(store.report(run).await.expect("read"), Some(report(run)));
+        let listed = store.runs(9).await.expect("listed");
+        assert_eq!(listed.len(), 1);
+        assert_eq!((listed[0].state, listed[0].verdict), (RunState::Finished, Some(Verdict::Inconclusive)));
+        assert_eq!((listed[0].environment.as_str(), listed[0].score), ("staging", Some(report(run).score)));
+    }
+
+    #[tokio::test]
+    async fn what_a_dead_daemon_left_running_is_interrupted_and_stays_so() {
+        let store = Scratch::new();
+        let done = store.begin_run("dev".into(), false).await.expect("begun");
+        store.finish_run(report(done)).await.expect("finished");
+        let cut = store.begin_run("dev".into(), true).await.expect("begun");
+        let store = store.reopen().await;
+        assert_eq!(store.interrupt_runs().await.expect("interrupted"), 1);
+        assert_eq!(store.interrupt_runs().await.expect("nothing left"), 0);
+        let error = store.finish_run(report(cut)).await.expect_err("a dead run was finished");
+        assert_eq!(error.kind, StoreErrorKind::Conflict);
+        let states: Vec<_> =
+            store.runs(9).await.expect("listed").iter().map(|run| (run.run, run.state)).collect();
+        assert_eq!(states, [(cut, RunState::Interrupted), (done, RunState::Finished)]);
+    }
+}

@@ -1,0 +1,101 @@
+//! What the tests of this room share: a store in a directory of its own, and things to keep in it.
+//! Compiled for tests only.
+use super::{Store, open::Regime};
+use crate::{
+    config::StoreSettings,
+    domain::{Event, EventKind, Interval, Period, Report, RunId, Verdict},
+    resilience::Clock,
+};
+use jiff::Timestamp;
+use std::{ops::Deref, path::PathBuf, time::Duration};
+use tempfile::TempDir;
+
+pub(super) struct Scratch {
+    pub store: Store,
+    pub home: TempDir,
+}
+
+impl Deref for Scratch {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl Scratch {
+    pub fn new() -> Self {
+        Self::with(&StoreSettings::default(), Regime::DURABLE)
+    }
+
+    pub fn with(settings: &StoreSettings, regime: Regime) -> Self {
+        let home = tempfile::tempdir().expect("a directory");
+        let (path, backups) = (home.path().join("agentd.db"), home.path().join("backups"));
+        let store = Store::open_under(&path, &backups, settings, Clock::system(), regime).expect("opens");
+        Self { store, home }
+    }
+
+    /// Few readers, little patience.
+    pub fn tiny(regime: Regime) -> Self {
+        let settings = StoreSettings {
+            readers_min: 1,
+            readers_max: 2,
+            checkout_timeout: Period::millis(150),
+            write_queue: 4,
+            ..StoreSettings::default()
+        };
+        Self::with(&settings, regime)
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.home.path().join("agentd.db")
+    }
+
+    /// Closed and opened again, as another daemon would.
+    pub async fn reopen(self) -> Self {
+        self.store.close().await;
+        let (path, backups) = (self.path(), self.home.path().join("backups"));
+        let store = Store::open(&path, &backups, &StoreSettings::default(), Clock::system());
+        Self { store: store.expect("opens again"), home: self.home }
+    }
+}
+
+pub(super) fn event(text: impl Into<String>) -> Event {
+    Event {
+        seq: 0,
+        at: Timestamp::now(),
+        kind: EventKind::AgentReady,
+        instance: "orders/1".parse().ok(),
+        text: text.into(),
+    }
+}
+
+pub(super) fn report(run: RunId) -> Report {
+    Report {
+        schema_version: 1,
+        run,
+        environment: "staging".into(),
+        started_at: Timestamp::UNIX_EPOCH,
+        took_ms: 12.5,
+        version: "0.1.0".into(),
+        config_digest: "abc".into(),
+        bar: 85.0,
+        not_run: Vec::new(),
+        partial: false,
+        verdict: Verdict::Inconclusive,
+        reasons: vec!["nothing was measured".into()],
+        score: Interval { low: 10.0, high: 90.5 },
+        coverage: 0.25,
+        categories: Vec::new(),
+        findings: Vec::new(),
+    }
+}
+
+/// Polls until it holds; fails the test after ten seconds.
+pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let since = std::time::Instant::now();
+    while !holds() {
+        assert!(since.elapsed() < Duration::from_secs(10), "never came: {what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
