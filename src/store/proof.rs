@@ -13,7 +13,11 @@ use std::{
     sync::{atomic::Ordering, mpsc as gate},
     time::{Duration, Instant},
 };
-use tokio::{sync::mpsc, task::JoinSet, time::timeout_at};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::timeout_at,
+};
 
 /// No proof holds the writer longer than this, whatever happens to the rest of it.
 const LONGEST_HOLD: Duration = Duration::from_secs(5);
@@ -86,10 +90,18 @@ impl Store {
         let started = commits();
         // The writer is held until all four wait, so that they end up in one transaction.
         let (open, held) = gate::channel::<()>();
-        let hold = self.write("hold the writer", move |_| {
-            let _ = held.recv_timeout(LONGEST_HOLD);
-            Ok(())
+        let (told, holds) = oneshot::channel();
+        let store = self.clone();
+        let hold = tokio::spawn(async move {
+            let hold = move |_: &Connection| {
+                let _ = told.send(());
+                let _ = held.recv_timeout(LONGEST_HOLD);
+                Ok(())
+            };
+            store.write("hold the writer", hold).await
         });
+        // Dropped unsent when the write is refused: then `hold` says why.
+        let _ = holds.await;
         let step = |name: &'static str, end: fn() -> Answer<()>| {
             self.write("take a step on purpose", move |connection| {
                 connection.execute("INSERT INTO proof (step) VALUES (?1)", [name])?;
@@ -97,8 +109,8 @@ impl Store {
             })
         };
         let let_go = async { drop(open) };
-        let (hold, before, failed, panicked, after, ()) = tokio::join!(
-            hold,
+        let (before, failed, panicked, after, ()) = tokio::join!(
+            biased;
             step("before", || Ok(())),
             step("failed", || {
                 let on_purpose = "cannot go on: it fails on purpose";
@@ -109,7 +121,7 @@ impl Store {
             step("after", || Ok(())),
             let_go,
         );
-        hold?;
+        hold.await.map_err(|_| StoreError::panicked("hold the writer"))??;
         let transactions = commits().saturating_sub(started + 1);
         let kept = self
             .read("read the scratch table", |connection| {
@@ -313,7 +325,10 @@ mod tests {
     use super::*;
     use crate::{
         config::StoreSettings,
-        store::{open::Regime, scratch::Scratch},
+        store::{
+            open::Regime,
+            scratch::{Flaw, Scratch},
+        },
     };
 
     #[tokio::test]
@@ -323,7 +338,7 @@ mod tests {
         assert_eq!(sound.refused, ["failed", "panicked"]);
         assert_eq!(sound.transactions, 1, "they did not share a transaction");
 
-        let flawed = Scratch::with(&StoreSettings::default(), Regime { undo: false, ..Regime::DURABLE });
+        let flawed = Scratch::flawed(Flaw::NoRollback);
         let seen = flawed.prove_rollback().await.expect("proved");
         assert_eq!(seen.kept, ["before", "failed", "panicked", "after"]);
     }
@@ -338,8 +353,7 @@ mod tests {
         }
         assert_eq!(store.desires().await.expect("read"), [], "the proof left a row behind");
 
-        let flawed =
-            Scratch::with(&StoreSettings::default(), Regime { foreign_keys: false, ..Regime::DURABLE });
+        let flawed = Scratch::flawed(Flaw::NoForeignKeys);
         let seen = flawed.prove_constraints().await.expect("proved");
         let missed: Vec<_> = seen.iter().filter(|one| one.refused != one.must_be_refused).collect();
         assert_eq!(missed.len(), 1, "{missed:?}");
@@ -362,15 +376,11 @@ mod tests {
         let sound = store.prove_durability_settings().await.expect("proved");
         assert!(sound.connections.len() >= 2 && sound.connections[0].who == "writer", "{sound:?}");
         assert!(wanted(&sound), "{sound:?}");
-        for regime in [
-            Regime { synchronous: 0, ..Regime::DURABLE },
-            Regime { foreign_keys: false, ..Regime::DURABLE },
-            Regime { query_only: false, ..Regime::DURABLE },
-        ] {
-            let flawed = Scratch::with(&StoreSettings::default(), regime);
+        for flaw in [Flaw::SynchronousOff, Flaw::NoForeignKeys, Flaw::ReadersWrite] {
+            let flawed = Scratch::flawed(flaw);
             flawed.runs(1).await.expect("a reader is open");
             let seen = flawed.prove_durability_settings().await.expect("proved");
-            assert!(!wanted(&seen), "{regime:?} went unseen: {seen:?}");
+            assert!(!wanted(&seen), "{flaw:?} went unseen: {seen:?}");
         }
     }
 
@@ -409,7 +419,7 @@ mod tests {
         assert!(sound.refused_after_ms >= sound.patience_ms * 0.9, "{sound:?}");
         assert!(sound.recovered_after_ms.is_some(), "{sound:?}");
 
-        let leaky = Scratch::tiny(Regime { give_back: false, ..Regime::DURABLE });
+        let leaky = Scratch::tiny(Flaw::LosesReaders.regime());
         let seen = leaky.prove_pool_exhaustion().await.expect("proved");
         assert!(!seen.whole_after_failures && !seen.whole_after_panics, "{seen:?}");
     }

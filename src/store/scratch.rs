@@ -1,14 +1,55 @@
 //! What the tests of this room share: a store in a directory of its own, and things to keep in it.
 //! Compiled for tests only.
-use super::{Store, open::Regime};
+use super::{Store, StoreError, open::Regime};
 use crate::{
     config::StoreSettings,
     domain::{Event, EventKind, Interval, Period, Report, RunId, Verdict},
     resilience::Clock,
 };
 use jiff::Timestamp;
-use std::{ops::Deref, path::PathBuf, time::Duration};
+use std::{
+    ops::Deref,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tempfile::TempDir;
+
+/// A control that is missing, so that rooms above can see their checks object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    SynchronousOff,
+    NoForeignKeys,
+    /// Readers may write.
+    ReadersWrite,
+    /// What a failed operation wrote is kept.
+    NoRollback,
+    /// A query that fails takes its reader with it.
+    LosesReaders,
+}
+
+impl Flaw {
+    pub(super) fn regime(self) -> Regime {
+        let sound = Regime::DURABLE;
+        match self {
+            Self::SynchronousOff => Regime { synchronous: 0, ..sound },
+            Self::NoForeignKeys => Regime { foreign_keys: false, ..sound },
+            Self::ReadersWrite => Regime { query_only: false, ..sound },
+            Self::NoRollback => Regime { undo: false, ..sound },
+            Self::LosesReaders => Regime { give_back: false, ..sound },
+        }
+    }
+}
+
+/// `Store::open`, spoilt.
+pub(crate) fn open_flawed(
+    path: &Path,
+    backups: &Path,
+    settings: &StoreSettings,
+    clock: Clock,
+    flaw: Flaw,
+) -> Result<Store, StoreError> {
+    Store::open_under(path, backups, settings, clock, flaw.regime())
+}
 
 pub(super) struct Scratch {
     pub store: Store,
@@ -26,6 +67,13 @@ impl Deref for Scratch {
 impl Scratch {
     pub fn new() -> Self {
         Self::with(&StoreSettings::default(), Regime::DURABLE)
+    }
+
+    pub fn flawed(flaw: Flaw) -> Self {
+        let home = tempfile::tempdir().expect("a directory");
+        let (path, backups) = (home.path().join("agentd.db"), home.path().join("backups"));
+        let store = open_flawed(&path, &backups, &StoreSettings::default(), Clock::system(), flaw);
+        Self { store: store.expect("opens"), home }
     }
 
     pub fn with(settings: &StoreSettings, regime: Regime) -> Self {
