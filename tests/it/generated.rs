@@ -60,3 +60,13 @@ fn hidden_commands_are_in_no_page() {
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("man/agentctl.1")).expect("a page");
     assert!(!page.contains("demo-agent") && !page.contains("generate"), "{page}");
 }
+
+#[test]
+fn the_readme_lists_the_exit_codes_as_the_program_does() {
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a README");
+    for line in agentctl(["help", "exit-codes"]).exits(0).stdout.lines() {
+        let (code, meaning) = line.trim().split_once("  ").expect("a code and its meaning");
+        assert!(readme.contains(&format!("| {code} | {meaning} |")), "{line} is not in the README");
+    }
+}
