@@ -32,6 +32,17 @@ impl Ui {
         }
     }
 
+    /// Columns of the terminal on stdout; none if it is none, and then nothing is cut.
+    pub fn width(&self) -> Option<usize> {
+        if !self.terminal {
+            return None;
+        }
+        crossterm::terminal::size()
+            .ok()
+            .map(|(columns, _)| usize::from(columns))
+            .filter(|columns| *columns > 20)
+    }
+
     /// Data, to stdout.
     pub fn data(&self, text: &str) -> Result<(), CliError> {
         let mut out = io::stdout().lock();

@@ -5,12 +5,16 @@ use crate::{
     daemon::Route,
 };
 
+mod agent;
 mod check;
 mod completion;
+mod daemon;
 mod demo_agent;
 mod generate;
 mod help_topics;
 mod report;
+mod status;
+mod tail;
 mod validate;
 mod version;
 
@@ -35,10 +39,13 @@ macro_rules! commands {
 }
 
 commands! {
+    Status => status,
+    Agent => agent,
     Validate => validate,
     Check => check,
-    Completion => completion,
     Report => report,
+    Daemon => daemon,
+    Completion => completion,
     Version => version,
     Help => help_topics,
     #[command(hide = true)]

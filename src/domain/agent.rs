@@ -67,6 +67,19 @@ impl AgentState {
         matches!(self, Self::Starting | Self::Ready | Self::Degraded | Self::Unhealthy | Self::Stopping)
     }
 
+    /// Neither well, nor on its way there, nor down by somebody's wish.
+    pub fn needs_a_look(self) -> bool {
+        match self {
+            Self::Degraded | Self::Unhealthy | Self::BackingOff | Self::CrashLooping | Self::Failed => true,
+            Self::Disabled
+            | Self::Waiting
+            | Self::Starting
+            | Self::Ready
+            | Self::Stopping
+            | Self::Stopped => false,
+        }
+    }
+
     /// Nothing more will happen unless somebody asks.
     pub fn is_settled(self) -> bool {
         matches!(self, Self::Disabled | Self::Ready | Self::CrashLooping | Self::Stopped | Self::Failed)

@@ -1,0 +1,195 @@
+//! status → lines: the verdict first, then the fleet by tier, then only what needs a look.
+use super::age;
+use crate::{
+    cli::{
+        Ui,
+        table::{Table, one_line},
+    },
+    domain::{AgentState, AgentStatus, FleetVerdict, ProbeState, Separation, StatusReport},
+};
+use std::{collections::BTreeMap, fmt::Write};
+
+/// Agents and probes shown before "… and N more".
+pub const MOST: usize = 20;
+
+/// For a terminal. `wide` shows every agent it was given and cuts nothing.
+pub fn status(report: &StatusReport, ui: &Ui, wide: bool) -> String {
+    let width = if wide { None } else { ui.width() };
+    let mut text = head(report, ui);
+    if !report.tiers.is_empty() {
+        text.push('\n');
+        text.push_str(&tiers(report).render(width));
+    }
+    agents(&mut text, report, wide, width);
+    probes(&mut text, report, wide, width);
+    foot(&mut text, report);
+    text
+}
+
+fn head(report: &StatusReport, ui: &Ui) -> String {
+    let (word, style) = match report.verdict {
+        FleetVerdict::Healthy => ("HEALTHY", "1;32"),
+        FleetVerdict::Starting => ("STARTING", "1;33"),
+        FleetVerdict::Degraded => ("DEGRADED", "1;31"),
+        FleetVerdict::Down => ("DOWN", "1;31"),
+        FleetVerdict::Empty => ("EMPTY", "1;33"),
+    };
+    let daemon = &report.daemon;
+    let mut text = format!("{}  {}\n", ui.paint(style, word), one_line(&report.because));
+    let _ = writeln!(
+        text,
+        "agentd {}, pid {}, up {}, environment {}, {:.1} MiB",
+        one_line(&daemon.version),
+        daemon.pid,
+        age(daemon.started_at, report.at),
+        one_line(&daemon.environment),
+        mebibytes(daemon.rss_bytes)
+    );
+    if daemon.agent_system != "on" {
+        let _ = writeln!(text, "the agent system is {}: no agent is started", one_line(&daemon.agent_system));
+    }
+    if daemon.separation == Separation::None && !report.tiers.is_empty() {
+        let warning = ui.paint("33", "warning");
+        let _ = writeln!(
+            text,
+            "{warning}: nothing but goodwill keeps agents from acting as you (same uid, no cgroup of their own)"
+        );
+    }
+    text
+}
+
+/// A row a tier, a column a state that occurs.
+fn tiers(report: &StatusReport) -> Table {
+    let states: Vec<AgentState> = AgentState::ALL
+        .iter()
+        .copied()
+        .filter(|state| report.tiers.iter().any(|tier| tier.states.contains_key(state)))
+        .collect();
+    let mut head = vec!["TIER".to_owned(), "AGENTS".to_owned()];
+    head.extend(states.iter().map(|state| state.as_str().to_uppercase()));
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    let mut table = Table::new(&head).figures(&(1..head.len()).collect::<Vec<_>>());
+    let figures = |agents: u32, counts: &BTreeMap<AgentState, u32>| {
+        let count = |state| counts.get(state).map_or_else(String::new, u32::to_string);
+        std::iter::once(agents.to_string()).chain(states.iter().map(count)).collect::<Vec<_>>()
+    };
+    let mut sum: BTreeMap<AgentState, u32> = BTreeMap::new();
+    for tier in &report.tiers {
+        tier.states.iter().for_each(|(state, count)| *sum.entry(*state).or_default() += count);
+        table.row([vec![tier.tier.clone()], figures(tier.agents, &tier.states)].concat());
+    }
+    if report.tiers.len() > 1 {
+        let all = report.tiers.iter().map(|tier| tier.agents).sum();
+        table.row([vec!["total".to_owned()], figures(all, &sum)].concat());
+    }
+    table
+}
+
+fn agents(text: &mut String, report: &StatusReport, wide: bool, width: Option<usize>) {
+    if report.agents.is_empty() {
+        return;
+    }
+    let shown = if wide { report.agents.len() } else { MOST.min(report.agents.len()) };
+    let mut table = Table::new(&["AGENT", "STATE", "SINCE", "RESTARTS", "WHY"]).figures(&[3]);
+    for agent in &report.agents[..shown] {
+        table.row(agent_row(agent, report));
+    }
+    text.push('\n');
+    text.push_str(&table.render(width));
+    let states = report.tiers.iter().flat_map(|tier| &tier.states);
+    let not_well: u32 = states.filter(|(state, _)| state.needs_a_look()).map(|(_, count)| count).sum();
+    more(text, (not_well as usize).max(report.agents.len()) - shown, "`agentctl agent list` shows all");
+}
+
+fn agent_row(agent: &AgentStatus, report: &StatusReport) -> [String; 5] {
+    let worst = agent.instances.iter().find(|one| one.state == agent.state).or(agent.instances.first());
+    let since = worst.and_then(|one| one.since).map_or_else(String::new, |since| age(since, report.at));
+    let restarts: u32 = agent.instances.iter().map(|one| one.restarts).sum();
+    [agent.name.to_string(), agent.state.as_str().to_owned(), since, restarts.to_string(), why(agent)]
+}
+
+/// Reason and last words of the instance that makes the agent what it is.
+pub fn why(agent: &AgentStatus) -> String {
+    let Some(worst) = agent.instances.iter().find(|one| one.state == agent.state).or(agent.instances.first())
+    else {
+        return String::new();
+    };
+    let mut parts: Vec<String> = worst.reason.iter().map(|reason| one_line(reason)).collect();
+    if let Some(exit) = worst.last_exit.as_ref().filter(|_| worst.state != AgentState::Ready) {
+        if let Some(class) =
+            exit.class.filter(|class| !parts.iter().any(|part| part.contains(class.as_str())))
+        {
+            parts.push(class.as_str().to_owned());
+        }
+        if let Some(words) = exit.last_words.as_deref().map(one_line)
+            && !parts.iter().any(|part| part.contains(&words))
+        {
+            parts.push(words);
+        }
+    }
+    parts.join(": ")
+}
+
+fn probes(text: &mut String, report: &StatusReport, wide: bool, width: Option<usize>) {
+    let total: u32 = report.probes.values().sum();
+    if total == 0 {
+        return;
+    }
+    let counts: Vec<String> = report
+        .probes
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(state, count)| format!("{count} {}", one_line(state)))
+        .collect();
+    let _ = writeln!(text, "\nprobes      {}", counts.join(", "));
+    let failing: Vec<_> =
+        report.failing_probes.iter().filter(|probe| probe.state == ProbeState::Failing).collect();
+    if failing.is_empty() {
+        return;
+    }
+    let shown = if wide { failing.len() } else { MOST.min(failing.len()) };
+    let mut table = Table::new(&["TARGET", "PROBE", "KIND", "SINCE", "SAW"]);
+    for probe in &failing[..shown] {
+        let since = probe.since.map_or_else(String::new, |since| age(since, report.at));
+        let saw = probe.last.as_ref().map_or("", |last| last.detail.as_str());
+        table.row([probe.target.as_str(), &probe.name, &probe.kind, &since, saw]);
+    }
+    text.push_str(&table.render(width));
+    more(text, failing.len() - shown, "`agentctl status -o wide` shows all");
+}
+
+fn foot(text: &mut String, report: &StatusReport) {
+    let store = &report.store;
+    let _ = writeln!(
+        text,
+        "store       {:.1} MiB, {} of {} readers idle (at most {}), query p99 {:.1} ms, commit p99 {:.1} ms",
+        mebibytes(store.file_bytes),
+        store.readers_idle,
+        store.readers,
+        store.readers_max,
+        store.query.p99,
+        store.commit.p99
+    );
+    let _ = match &report.last_validation {
+        None => writeln!(text, "validation  never: `agentctl validate` runs one"),
+        Some(last) => writeln!(
+            text,
+            "validation  {} with {:.1} to {:.1} of 100, {} ago (run {})",
+            last.verdict.as_str(),
+            last.score.low,
+            last.score.high,
+            age(last.at, report.at),
+            last.run
+        ),
+    };
+}
+
+fn more(text: &mut String, hidden: usize, hint: &str) {
+    if hidden > 0 {
+        let _ = writeln!(text, "… and {hidden} more: {hint}");
+    }
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}

@@ -1,0 +1,7 @@
+//! What is running, and how it fares.
+mod serve;
+mod show;
+mod verdict;
+
+pub use serve::{Request, Status, routes};
+pub use show::{Args, run};
