@@ -1,4 +1,21 @@
 //! Asks whether agents and what they depend on are well, judges the answers over time, tells the supervisor.
+mod board;
+mod expect;
+mod identity;
+mod journal;
+mod jsonpath;
+mod judge;
+mod look;
 mod monitor;
+mod net;
+mod plan;
+mod probe;
+mod reference;
+mod schedule;
+mod subject;
+mod target;
+mod tls;
 
+pub use look::look;
 pub use monitor::{Monitor, MonitorParts};
+pub use target::Target;

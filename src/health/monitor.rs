@@ -1,12 +1,35 @@
-//! Ask, judge, store, ring the bell on change.
+//! Ask, judge, store, ring the bell on change. One task keeps time for the whole fleet; a look gets a task of its
+//! own, so a slow target delays no other.
+use super::{
+    board::{Board, Look, News},
+    journal::Journal,
+    look::ask,
+    plan::Plan,
+    probe::PROBES,
+};
 use crate::{
     agents::Supervisor,
     config::{Kind, Settings},
-    domain::{Fault, InstanceId, ProbeStatus},
+    domain::{Fault, FleetSnapshot, InstanceId, Observation, ProbeResult, ProbeStatus},
     resilience::Clock,
     store::Store,
 };
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, Semaphore, mpsc, watch},
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Looks under way at once, over the fleet. Who waits gets the next place in the order of asking, and nobody keeps
+/// one longer than its deadline.
+const MOST_LOOKS: usize = 256;
+/// How long `shutdown` waits for looks to end and for the store to take what is queued.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 pub struct MonitorParts {
     pub settings: Arc<Settings>,
@@ -15,31 +38,214 @@ pub struct MonitorParts {
     pub clock: Clock,
 }
 
-#[derive(Clone)]
-pub struct Monitor {}
+/// What health needs of the supervisor, so that its own tests need no fleet of processes.
+pub(super) trait Fleet: Send + Sync + 'static {
+    fn snapshot(&self) -> FleetSnapshot;
+    fn changes(&self) -> watch::Receiver<u64>;
+    fn observe(&self, instance: &InstanceId, generation: u64, observation: Observation);
+    fn observe_dependency(&self, name: &str, observation: Observation);
+    fn dependencies_down(&self) -> BTreeMap<String, String>;
+}
 
-#[allow(unused_variables, clippy::unused_async)]
+impl Fleet for Supervisor {
+    fn snapshot(&self) -> FleetSnapshot {
+        Self::snapshot(self)
+    }
+    fn changes(&self) -> watch::Receiver<u64> {
+        Self::changes(self)
+    }
+    fn observe(&self, instance: &InstanceId, generation: u64, observation: Observation) {
+        Self::observe(self, instance, generation, observation);
+    }
+    fn observe_dependency(&self, name: &str, observation: Observation) {
+        Self::observe_dependency(self, name, observation);
+    }
+    fn dependencies_down(&self) -> BTreeMap<String, String> {
+        Self::dependencies_down(self)
+    }
+}
+
+#[derive(Clone)]
+pub struct Monitor {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// Held for a turn of the machine, never across an await.
+    board: Mutex<Board>,
+    /// Rung when the schedule may have changed from outside the loop.
+    bell: Notify,
+    clock: Clock,
+    journal: Journal,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// A look that has come back.
+struct Done {
+    slot: u64,
+    round: u64,
+    began: Instant,
+    result: ProbeResult,
+}
+
 impl Monitor {
     /// Follows the supervisor's snapshot and probes what runs.
     pub fn launch(parts: MonitorParts) -> Self {
-        todo!()
+        let monitor = Self::watch(&parts.settings, Arc::new(parts.supervisor), parts.clock);
+        let (inner, store) = (Arc::clone(&monitor.inner), parts.store);
+        monitor.inner.tasks.spawn(async move {
+            tokio::select! {
+                () = inner.journal.run(&store) => {}
+                () = inner.stop.cancelled() => inner.journal.flush(&store).await,
+            }
+        });
+        monitor
     }
+
+    pub(super) fn watch(settings: &Settings, fleet: Arc<dyn Fleet>, clock: Clock) -> Self {
+        let inner = Arc::new(Inner {
+            board: Mutex::default(),
+            bell: Notify::new(),
+            clock,
+            journal: Journal::default(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        let monitor = Self { inner };
+        monitor.set_plan(settings);
+        monitor.inner.tasks.spawn(Arc::clone(&monitor.inner).run(fleet));
+        monitor
+    }
+
     /// Every `kind` of probe there is.
     pub fn kinds() -> Vec<Kind> {
-        todo!()
+        PROBES.iter().map(|entry| entry.kind).collect()
     }
+
     /// Ordered by target, then by the manifest's order.
     pub fn snapshot(&self) -> Vec<ProbeStatus> {
-        todo!()
+        self.inner.board().snapshot()
     }
+
     /// An agent told us that it is alive.
     pub fn heartbeat(&self, instance: &InstanceId) -> Result<(), Fault> {
-        todo!()
+        let heard = self.inner.board().heard(instance, Instant::now());
+        if !heard {
+            return Err(Fault::not_found(format!("cannot take the report: {instance} is not running"))
+                .hint("agentctl agent list"));
+        }
+        self.inner.bell.notify_one();
+        Ok(())
     }
+
+    /// Brings the probes to new settings; unchanged ones keep their standing.
     pub fn apply(&self, settings: Arc<Settings>) {
-        todo!()
+        self.set_plan(&settings);
     }
+
+    /// Ends looks under way and writes down what is queued.
     pub async fn shutdown(&self) {
-        todo!()
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        if timeout(LAST_WORDS, self.inner.tasks.wait()).await.is_err() {
+            tracing::warn!("probes did not end in time");
+        }
+    }
+
+    fn set_plan(&self, settings: &Settings) {
+        let mut board = self.inner.board();
+        let plan = Plan::new(settings, board.plan());
+        board.set_plan(plan, Instant::now(), self.inner.clock.now());
+        drop(board);
+        self.inner.bell.notify_one();
     }
 }
+
+impl Inner {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn run(self: Arc<Self>, fleet: Arc<dyn Fleet>) {
+        let mut changes = fleet.changes();
+        changes.mark_changed();
+        let (send, mut results) = mpsc::unbounded_channel(); // bounded by one look a probe
+        let places = Arc::new(Semaphore::new(MOST_LOOKS));
+        loop {
+            let next = self.board().next();
+            let idle = Instant::now() + Duration::from_secs(3600);
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                done = results.recv() => {
+                    let mut board = self.board();
+                    let now = Instant::now();
+                    let mut done: Option<Done> = done;
+                    while let Some(Done { slot, round, began, result }) = done {
+                        board.take(slot, round, began, result, now);
+                        done = results.try_recv().ok();
+                    }
+                }
+                changed = changes.changed() => {
+                    if changed.is_err() {
+                        return; // there is no supervisor any more
+                    }
+                    let snapshot = fleet.snapshot();
+                    self.board().set_fleet(snapshot, Instant::now(), self.clock.now());
+                }
+                () = self.bell.notified() => {}
+                () = sleep_until(next.unwrap_or(idle)) => {}
+            }
+            self.tell(&*fleet);
+            for look in self.board().due(Instant::now()) {
+                self.tasks.spawn(Arc::clone(&self).look(look, Arc::clone(&places), send.clone()));
+            }
+        }
+    }
+
+    /// Passes on what is new until nothing is: telling of one thing may block or free another.
+    fn tell(&self, fleet: &dyn Fleet) {
+        // A round settles at least one subject; more rounds than this would be a defect of ours.
+        for _ in 0..8 {
+            let down = fleet.dependencies_down();
+            let news = {
+                let mut board = self.board();
+                board.set_down(down, Instant::now(), self.clock.now());
+                board.take_news()
+            };
+            if news.is_empty() {
+                return;
+            }
+            for item in news {
+                match item {
+                    News::Instance(id, generation, observation) => {
+                        fleet.observe(&id, generation, observation)
+                    }
+                    News::Dependency(name, observation) => fleet.observe_dependency(&name, observation),
+                    News::Turned(turned, is_event) => self.journal.push(turned, is_event),
+                }
+            }
+        }
+        self.bell.notify_one();
+    }
+
+    async fn look(self: Arc<Self>, look: Look, places: Arc<Semaphore>, send: mpsc::UnboundedSender<Done>) {
+        let asked = async {
+            // Never closed while looks are made.
+            let _place = places.acquire().await.ok()?;
+            Some(ask(&*look.probe, &look.target, look.deadline, &self.clock).await)
+        };
+        let result = tokio::select! {
+            result = asked => result,
+            () = self.stop.cancelled() => None,
+        };
+        if let Some(result) = result {
+            // Nobody listens any more when we are stopping.
+            let _ = send.send(Done { slot: look.slot, round: look.round, began: look.began, result });
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "monitor_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@ mod backup;
 mod columns;
 mod error;
 mod events;
+pub mod foreign;
 mod handle;
 mod health;
 mod latency;

@@ -1,0 +1,109 @@
+//! One look: asks within the deadline and times the answer. Whatever happens, there is a result.
+use super::{
+    Target,
+    expect::cut,
+    probe::{Ask, compile},
+};
+use crate::{config::ProbeSettings, domain::ProbeResult, resilience::Clock};
+use futures_util::FutureExt;
+use std::{panic::AssertUnwindSafe, time::Duration};
+use tokio::time::timeout;
+
+/// The longest detail that is kept, in characters.
+const MAX_DETAIL: usize = 200;
+
+/// Looks once at a target of the caller's choice. Options that do not compile are a failure that says so.
+pub async fn look(settings: &ProbeSettings, target: &Target, clock: &Clock) -> ProbeResult {
+    match compile(&settings.kind, &settings.options) {
+        Ok(probe) => ask(&*probe, target, settings.deadline.0, clock).await,
+        Err(problems) => {
+            let first = problems.first().map_or(String::new(), |p| format!(": {} {}", p.pointer, p.message));
+            let detail = cut(&format!("the probe is misconfigured{first}"), MAX_DETAIL);
+            ProbeResult { at: clock.now(), ok: false, took_ms: 0.0, detail }
+        }
+    }
+}
+
+/// Looks with a compiled probe.
+pub async fn ask(probe: &dyn Ask, target: &Target, deadline: Duration, clock: &Clock) -> ProbeResult {
+    let began = clock.instant();
+    let asked = timeout(deadline, AssertUnwindSafe(probe.ask(target)).catch_unwind());
+    let seen = match asked.await {
+        Ok(Ok(seen)) => seen,
+        // The panic hook has logged where; the fleet must not lose its probe over it.
+        Ok(Err(_)) => Err("the probe itself crashed; see the daemon's log".to_owned()),
+        Err(_) => Err(format!("no answer within {} ms", deadline.as_millis())),
+    };
+    let ok = seen.is_ok();
+    let detail = cut(&seen.unwrap_or_else(|why| why), MAX_DETAIL);
+    ProbeResult { at: clock.now(), ok, took_ms: began.elapsed().as_secs_f64() * 1e3, detail }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::{
+        domain::{Period, ProbeRole},
+        health::probe::Seen,
+    };
+    use futures_util::future::BoxFuture;
+    use serde_json::{Value, json};
+
+    pub fn settings(kind: &str, options: Value) -> ProbeSettings {
+        ProbeSettings {
+            name: "p".into(),
+            role: ProbeRole::Readiness,
+            kind: kind.into(),
+            every: Period::secs(30),
+            deadline: Period::secs(10),
+            failure_threshold: 3,
+            success_threshold: 1,
+            options,
+        }
+    }
+
+    /// One look with a generous deadline.
+    pub async fn ask(kind: &str, options: Value, target: &Target) -> ProbeResult {
+        look(&settings(kind, options), target, &Clock::system()).await
+    }
+
+    struct Panics;
+    impl Ask for Panics {
+        fn ask<'a>(&'a self, _: &'a Target) -> BoxFuture<'a, Seen> {
+            Box::pin(async { panic!("on purpose") })
+        }
+    }
+
+    struct Hangs;
+    impl Ask for Hangs {
+        fn ask<'a>(&'a self, _: &'a Target) -> BoxFuture<'a, Seen> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    struct Rambles;
+    impl Ask for Rambles {
+        fn ask<'a>(&'a self, _: &'a Target) -> BoxFuture<'a, Seen> {
+            Box::pin(async { Err("x\n".repeat(10_000)) })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_panics_hangs_or_rambles_still_gives_one_short_result() {
+        let (target, clock) = (Target::local("x", None), Clock::system());
+        let deadline = Duration::from_millis(250);
+        let seen = super::ask(&Panics, &target, deadline, &clock).await;
+        assert!(!seen.ok && seen.detail.contains("crashed"), "{}", seen.detail);
+        let seen = super::ask(&Hangs, &target, deadline, &clock).await;
+        assert!(!seen.ok && seen.detail == "no answer within 250 ms", "{}", seen.detail);
+        let seen = super::ask(&Rambles, &target, deadline, &clock).await;
+        assert!(seen.detail.chars().count() <= MAX_DETAIL && !seen.detail.contains('\n'));
+    }
+
+    #[tokio::test]
+    async fn a_misconfigured_probe_fails_and_says_where() {
+        let seen =
+            ask("http", json!({"path": "/", "expect": {"json": {"a": 1}}}), &Target::local("x", None)).await;
+        assert!(!seen.ok && seen.detail.contains("/expect/json/a"), "{}", seen.detail);
+    }
+}

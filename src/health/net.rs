@@ -1,0 +1,58 @@
+//! Opening connections for probes, and saying what went wrong in few words.
+use crate::config::OptionProblem;
+use std::{error::Error, io, net::IpAddr};
+use tokio::net::TcpStream;
+
+/// Connects; an address needs no resolver, so the usual look costs no thread.
+pub async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
+    let opened = match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(address) => TcpStream::connect((address, port)).await,
+        Err(_) => TcpStream::connect((host, port)).await,
+    };
+    opened.map_err(|error| format!("cannot connect to {host}:{port}: {}", plain(&error)))
+}
+
+/// An I/O error without its number.
+pub fn plain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        io::ErrorKind::ConnectionReset => "connection reset".into(),
+        io::ErrorKind::TimedOut => "timed out".into(),
+        io::ErrorKind::NotFound => "no such file".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// An error with its causes, where the outer one alone says nothing.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.downcast_ref::<io::Error>().map_or_else(|| inner.to_string(), plain);
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+pub fn check_host(host: Option<&str>) -> Option<OptionProblem> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-._:[]%".contains(c);
+    let host = host.filter(|host| host.is_empty() || host.len() > 253 || !host.chars().all(legal))?;
+    Some(OptionProblem {
+        pointer: "/host".into(),
+        message: format!("`{}` is neither a host name nor an address", host.escape_debug()),
+        hint: None,
+    })
+}
+
+pub fn check_port(port: Option<u16>) -> Option<OptionProblem> {
+    (port == Some(0)).then(|| OptionProblem {
+        pointer: "/port".into(),
+        message: "port 0 cannot be asked".into(),
+        hint: Some("leave it out to ask the instance's own port".into()),
+    })
+}
