@@ -2,10 +2,12 @@
 pub mod cgroup;
 pub mod child;
 pub mod crash;
+pub mod log_file;
 #[allow(dead_code)]
 mod machine;
 #[allow(dead_code)]
 mod order;
+pub mod output;
 pub mod ports;
 pub mod procfs;
 #[allow(dead_code)]
