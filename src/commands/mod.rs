@@ -10,6 +10,7 @@ mod check;
 mod completion;
 mod daemon;
 mod demo_agent;
+mod doctor;
 mod generate;
 mod help_topics;
 mod report;
@@ -45,6 +46,7 @@ commands! {
     Check => check,
     Report => report,
     Daemon => daemon,
+    Doctor => doctor,
     Completion => completion,
     Version => version,
     Help => help_topics,

@@ -20,7 +20,7 @@ pub struct Reply {
     pub protocol: u32,
 }
 
-struct Version;
+pub struct Version;
 impl Endpoint for Version {
     const NAME: &'static str = "version";
     const VERB: Verb = Verb::Read;
