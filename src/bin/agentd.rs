@@ -3,12 +3,11 @@
 use agentctl::{
     cli::{CliError, ColorChoice, Ui},
     commands,
-    config::Settings,
-    daemon::{self, Fresh, Plan, Voice},
-    domain::Fault,
+    config::Sources,
+    daemon::{self, Plan, Voice},
 };
 use clap::Parser;
-use std::{path::PathBuf, process::ExitCode, sync::Arc, thread};
+use std::{io, path::PathBuf, process::ExitCode, thread};
 
 /// Run and watch a fleet of AI agents. agentctl is its command line.
 #[derive(Parser, Clone, Debug)]
@@ -37,44 +36,45 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     let ui = Ui::new(ColorChoice::Auto, false);
-    match run(&args) {
+    match run(args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => {
-            let error = CliError::from(fault);
+        Err(error) => {
             ui.error(&error);
             ExitCode::from(error.exit() as u8)
         }
     }
 }
 
-fn run(args: &Args) -> Result<(), Fault> {
-    let fresh = read(args)?;
+fn run(args: Args) -> Result<(), CliError> {
     let voice = if args.detached { Voice::Quiet } else { Voice::Foreground };
-    let again = args.clone();
-    let plan = Plan {
-        settings: fresh.settings,
-        config_file: args.config.clone(),
-        config_digest: fresh.digest,
-        reread: Arc::new(move || read(&again)),
-        routes: commands::routes(),
-    };
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores.min(2))
-        .max_blocking_threads(32)
-        .enable_all()
-        .build()
-        .map_err(|error| Fault::internal(format!("cannot start the runtime: {error}")))?;
     if args.detached {
         // Fails only for a process that leads its group already, and then there is nothing to leave.
         let _ = rustix::process::setsid();
     }
-    runtime.block_on(daemon::run(plan, voice))
+    let plan = Plan::read(sources(args), commands::routes())?;
+    let runtime =
+        runtime().map_err(|error| CliError::Protocol(format!("cannot start the runtime: {error}")))?;
+    Ok(runtime.block_on(daemon::run(plan, voice))?)
 }
 
-fn read(args: &Args) -> Result<Fresh, Fault> {
-    let mut settings = Settings::default();
-    settings.daemon.state_dir.clone_from(&args.state_dir);
-    settings.daemon.socket.clone_from(&args.socket);
-    Ok(Fresh { settings, digest: String::new() })
+/// Two threads turn everything; what blocks has threads of its own.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.min(2))
+        .max_blocking_threads(32)
+        .enable_all()
+        .build()
+}
+
+fn sources(args: Args) -> Sources {
+    let mut sources = Sources::from_process(args.config, args.environment);
+    let paths = [("daemon.state_dir", args.state_dir), ("daemon.socket", args.socket)];
+    for (key, path) in paths.into_iter().filter_map(|(key, path)| Some((key, path?))) {
+        sources.flags.push((key.into(), path.to_string_lossy().into_owned()));
+    }
+    if let Some(level) = args.log_level {
+        sources.flags.push(("daemon.log.level".into(), level));
+    }
+    sources
 }

@@ -25,6 +25,8 @@ pub struct Global {
 
 pub struct Ctl {
     pub client: Client,
+    /// Was the socket named, or is it the default?
+    pub socket_named: bool,
     pub ui: Ui,
     pub output: Output,
     pub timeout: Option<Duration>,
@@ -35,6 +37,7 @@ impl Ctl {
         let timeout = global.timeout.map(|period| period.0);
         let socket = global.socket.clone().unwrap_or_else(Paths::default_socket);
         Self {
+            socket_named: global.socket.is_some(),
             // Longer than the daemon holds a long poll (25 s).
             client: Client::new(socket, timeout.unwrap_or(Duration::from_secs(60))),
             ui: Ui::new(global.color, global.quiet),

@@ -5,14 +5,14 @@ use super::{
     listen::{Access, Admission, Bound, Bounds, Server},
     lock::Lock,
     logging::LevelSwitch,
-    reload::{Reloader, Reread, resolve},
+    reload::{Fresh, Reloader, Reread, resolve},
     roster::Roster,
     server::Router,
 };
 use crate::{
     agents::{Supervisor, SupervisorParts},
     auth::{Directory, Names},
-    config::{Kinds, Paths, Settings},
+    config::{self, Kinds, Paths, Problems, Settings, Sources},
     domain::{EventKind, Fault, FaultKind, Permission},
     health::{Monitor, MonitorParts},
     readiness::{Readiness, ReadinessParts},
@@ -31,18 +31,44 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Everything a daemon is started with.
 pub struct Plan {
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     pub config_file: Option<PathBuf>,
     /// SHA-256 of the settings in force.
     pub config_digest: String,
+    /// What is doubtful about the configuration, for the log.
+    pub warnings: Option<String>,
     /// For a reload.
     pub reread: Reread,
     pub routes: Vec<Route>,
 }
 
+impl Plan {
+    /// From the sources of a configuration; a reload reads the same ones again.
+    pub fn read(sources: Sources, routes: Vec<Route>) -> Result<Self, Fault> {
+        let loaded = config::load(&sources, &kinds()).map_err(|problems| unusable(&problems))?;
+        let reread = move || {
+            let loaded = config::load(&sources, &kinds()).map_err(|problems| unusable(&problems))?;
+            Ok(Fresh { settings: loaded.settings, digest: loaded.digest })
+        };
+        Ok(Self {
+            settings: loaded.settings,
+            config_file: loaded.file.map(|file| std::path::absolute(&file).unwrap_or(file)),
+            config_digest: loaded.digest,
+            warnings: (!loaded.warnings.is_empty()).then(|| loaded.warnings.render(false)),
+            reread: Arc::new(reread),
+            routes,
+        })
+    }
+}
+
 /// Every kind of agent and of probe that this daemon can run, for reading a configuration.
 pub fn kinds() -> Kinds {
     Kinds { agents: Supervisor::kinds(), probes: Monitor::kinds() }
+}
+
+fn unusable(problems: &Problems) -> Fault {
+    Fault::new(FaultKind::Config, problems.to_string())
+        .hint("`agentctl config check` reads it again; nothing has been started or changed")
 }
 
 /// A daemon that answers. Dropping it without `lifecycle` stops nothing in order.
@@ -69,7 +95,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let store = open_store(&paths, &plan.settings, &clock).await?;
     store.interrupt_runs().await?;
     let (policy, _unknown) = resolve(&plan.settings.access);
-    let settings = Arc::new(plan.settings);
+    let settings = plan.settings;
     let supervisor = Supervisor::launch(SupervisorParts {
         settings: Arc::clone(&settings),
         paths: (*paths).clone(),

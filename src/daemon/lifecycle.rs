@@ -37,6 +37,9 @@ pub async fn run(plan: Plan, voice: Voice) -> Result<(), Fault> {
         config = ?plan.config_file,
         "starting"
     );
+    if let Some(warnings) = &plan.warnings {
+        tracing::warn!("the configuration is doubtful: {warnings}");
+    }
     let running = boot(plan, Some(log.level())).await.inspect_err(|fault| tracing::error!("{fault}"))?;
     let app = running.app.clone();
     notify::ready();

@@ -16,7 +16,7 @@ const READ_DEADLINE: Duration = Duration::from_secs(20);
 
 /// A configuration read again, valid.
 pub struct Fresh {
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     pub digest: String,
 }
 
@@ -78,7 +78,7 @@ impl App {
             .map_err(|panic| Fault::internal(format!("cannot read the configuration: {panic}")))??;
 
         let old = self.settings.borrow().clone();
-        let (settings, needs_restart) = keep_what_must_stay(&old, fresh.settings);
+        let (settings, needs_restart) = keep_what_must_stay(&old, Settings::clone(&fresh.settings));
         let (policy, unknown_names) = resolve(&settings.access);
         if let Some(level) = &reloader.level {
             level(&settings.daemon.log.level)?;

@@ -1,3 +1,5 @@
 //! The real binaries, run as an operator runs them.
+mod access;
+mod floors;
 mod generated;
 mod support;

@@ -35,7 +35,7 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
 }
 
 async fn status(ctl: &Ctl) -> Result<Exit, CliError> {
-    let state = serve::ask(ctl).await?;
+    let state = serve::ask(&ctl.client).await?;
     ctl.output.print(&ctl.ui, &state, |_| page(&state))?;
     Ok(Exit::Ok)
 }

@@ -54,7 +54,7 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
 /// Where the daemon that answers says, else where one with this state directory would write.
 async fn directory(state_dir: Option<PathBuf>, ctl: &Ctl) -> PathBuf {
     if state_dir.is_none()
-        && let Ok(state) = ask(ctl).await
+        && let Ok(state) = ask(&ctl.client).await
     {
         return state.logs.into();
     }

@@ -1,6 +1,6 @@
 //! The daemon's end: what it is, and the wish that it ends.
 use crate::{
-    cli::{CliError, Ctl},
+    cli::{CliError, Client},
     daemon::{App, Route},
     domain::{Caller, Fault, Permission},
     protocol::{Endpoint, PROTOCOL, Verb},
@@ -59,12 +59,12 @@ pub fn routes() -> Vec<Route> {
     vec![Route::to::<State, _, _>(handle_state), Route::to::<Stop, _, _>(handle_stop)]
 }
 
-pub async fn ask(ctl: &Ctl) -> Result<DaemonState, CliError> {
-    ctl.client.call::<State>(&Nothing {}).await
+pub async fn ask(client: &Client) -> Result<DaemonState, CliError> {
+    client.call::<State>(&Nothing {}).await
 }
 
-pub async fn ask_to_stop(ctl: &Ctl) -> Result<Stopping, CliError> {
-    ctl.client.call::<Stop>(&Nothing {}).await
+pub async fn ask_to_stop(client: &Client) -> Result<Stopping, CliError> {
+    client.call::<Stop>(&Nothing {}).await
 }
 
 async fn handle_state(app: App, _caller: Caller, _request: Nothing) -> Result<DaemonState, Fault> {

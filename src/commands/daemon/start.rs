@@ -1,7 +1,9 @@
 //! start: agentd beside this program, detached, and no word of success before it answers.
 use super::serve::ask;
 use crate::{
-    cli::{CliError, Ctl, Exit},
+    cli::{CliError, Client, Ctl, Exit},
+    config::{Paths, Sources},
+    daemon::Plan,
     domain::{Fault, FaultKind},
 };
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -10,7 +12,7 @@ use std::{
     fs::File,
     io::{self, Read, Seek},
     os::unix::process::CommandExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -39,7 +41,8 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
-    match ask(ctl).await {
+    let client = Client::new(socket(&args, ctl)?, ctl.timeout.unwrap_or(PATIENCE));
+    match ask(&client).await {
         Ok(state) => {
             ctl.ui.note(&format!("agentd runs already as pid {}", state.pid));
             return Ok(Exit::Ok);
@@ -47,7 +50,7 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
         Err(CliError::Unreachable { .. }) => {}
         Err(other) => return Err(other),
     }
-    let mut command = command(&args, ctl)?;
+    let mut command = command(&args, client.socket())?;
     if args.foreground {
         return Err(cannot_run(&command.exec()));
     }
@@ -57,20 +60,33 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
     let theirs = words.try_clone().map_err(|e| cannot_run(&e))?;
     let child = command.arg("--detached").stdin(Stdio::null()).stdout(Stdio::null()).stderr(theirs).spawn();
     let began = Instant::now();
-    let pid = answering(child.map_err(|e| cannot_run(&e))?, words, ctl).await?;
+    let pid = answering(child.map_err(|e| cannot_run(&e))?, words, &client, ctl.timeout.unwrap_or(PATIENCE))
+        .await?;
     let took = began.elapsed().as_millis();
     ctl.ui.note(&format!(
         "agentd runs as pid {pid} and answers after {took} ms; `agentctl status` shows the fleet"
     ));
+    if client.socket() != ctl.client.socket() {
+        let socket = client.socket().display();
+        ctl.ui.note(&format!("it listens on {socket}: name that with --socket, or in AGENTD_SOCKET"));
+    }
     Ok(Exit::Ok)
 }
 
+/// Where it will listen: as named, else as its configuration says.
+fn socket(args: &Args, ctl: &Ctl) -> Result<PathBuf, CliError> {
+    if ctl.socket_named {
+        return Ok(ctl.client.socket().to_owned());
+    }
+    let sources = Sources::from_process(args.config.clone(), args.environment.clone());
+    Ok(Paths::new(&Plan::read(sources, Vec::new())?.settings).socket)
+}
+
 /// Until it answers, dies, or takes too long.
-async fn answering(mut child: Child, words: File, ctl: &Ctl) -> Result<i32, CliError> {
-    let limit = ctl.timeout.unwrap_or(PATIENCE);
+async fn answering(mut child: Child, words: File, client: &Client, limit: Duration) -> Result<i32, CliError> {
     let deadline = Instant::now() + limit;
     loop {
-        match tokio::time::timeout_at(deadline.into(), ask(ctl)).await {
+        match tokio::time::timeout_at(deadline.into(), ask(client)).await {
             Ok(Ok(state)) => return Ok(state.pid),
             Ok(Err(CliError::Unreachable { .. })) | Err(_) => {}
             Ok(Err(other)) => return Err(other),
@@ -93,7 +109,7 @@ async fn answering(mut child: Child, words: File, ctl: &Ctl) -> Result<i32, CliE
     }
 }
 
-fn command(args: &Args, ctl: &Ctl) -> Result<Command, CliError> {
+fn command(args: &Args, socket: &Path) -> Result<Command, CliError> {
     let here = env::current_exe().map_err(|e| cannot_run(&e))?;
     let beside = here.with_file_name("agentd");
     let mut command = Command::new(if beside.exists() { beside } else { PathBuf::from("agentd") });
@@ -109,8 +125,8 @@ fn command(args: &Args, ctl: &Ctl) -> Result<Command, CliError> {
     if let Some(level) = &args.log_level {
         command.arg("--log-level").arg(level);
     }
-    // Where we will ask is where it must listen, whatever its file says.
-    command.arg("--socket").arg(ctl.client.socket());
+    // Where we will ask is where it must listen.
+    command.arg("--socket").arg(socket);
     Ok(command)
 }
 

@@ -8,10 +8,10 @@ use rustix::{
 use std::time::{Duration, Instant};
 
 pub async fn run(ctl: &Ctl) -> Result<Exit, CliError> {
-    let state = ask(ctl).await?;
+    let state = ask(&ctl.client).await?;
     // Held before it is asked, so that no other process can be taken for it.
     let process = Pid::from_raw(state.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-    let stopping = ask_to_stop(ctl).await?;
+    let stopping = ask_to_stop(&ctl.client).await?;
     let limit = ctl.timeout.unwrap_or(Duration::from_secs_f64(stopping.within_s.clamp(1.0, 86400.0)));
     let deadline = Instant::now() + limit;
     let gone = match process {
@@ -39,7 +39,7 @@ pub async fn run(ctl: &Ctl) -> Result<Exit, CliError> {
 
 async fn unreachable_by(ctl: &Ctl, deadline: Instant) -> bool {
     while Instant::now() < deadline {
-        if matches!(ask(ctl).await, Err(CliError::Unreachable { .. })) {
+        if matches!(ask(&ctl.client).await, Err(CliError::Unreachable { .. })) {
             return true;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

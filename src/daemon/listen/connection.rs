@@ -120,3 +120,116 @@ async fn pause_after(error: &io::Error) {
     tracing::warn!(%error, "cannot accept a connection");
     tokio::time::sleep(Duration::from_millis(50)).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Access, Bounds};
+    use super::*;
+    use crate::domain::{FaultKind, Role};
+    use std::path::PathBuf;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        time::timeout,
+    };
+
+    /// Lets everybody in but those whom it is told to refuse, and says which role asked.
+    struct Echo {
+        refuses: bool,
+    }
+
+    impl Answer for Echo {
+        fn identify(&self, identity: Identity) -> Result<Caller, Fault> {
+            if self.refuses {
+                return Err(Fault::new(FaultKind::Forbidden, "cannot let you in"));
+            }
+            Ok(Caller { identity, role: Role::Admin, agent: None })
+        }
+
+        fn answer(
+            &self,
+            caller: Result<Caller, Fault>,
+            _request: Request<Incoming>,
+        ) -> BoxFuture<'static, Reply> {
+            let text = caller.map_or_else(|fault| fault.message, |caller| format!("{:?}", caller.role));
+            Box::pin(async move { Response::new(Either::Left(Full::new(Bytes::from(text)))) })
+        }
+    }
+
+    struct Served {
+        _home: tempfile::TempDir,
+        path: PathBuf,
+        closing: CancellationToken,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    fn serve(refuses: bool) -> Served {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("agentd.sock");
+        let server = Server {
+            bound: Bound::bind(&path, Access::Operators { group: None }).expect("bound"),
+            admission: Admission::new(
+                Bounds { total: 600, reserved: 0, each: 600 },
+                vec![rustix::process::geteuid().as_raw()],
+            ),
+            answer: Arc::new(Echo { refuses }),
+        };
+        let closing = CancellationToken::new();
+        let task = tokio::spawn(server.serve(closing.clone()));
+        Served { _home: home, path, closing, task }
+    }
+
+    async fn ask(path: &PathBuf) -> String {
+        let mut stream = UnixStream::connect(path).await.expect("connected");
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.expect("sent");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.expect("an answer");
+        reply
+    }
+
+    #[tokio::test]
+    async fn clients_that_stall_or_send_half_a_head_do_not_keep_others_out() {
+        let served = serve(false);
+        let mut stalled = Vec::new();
+        for number in 0..400 {
+            let mut stream = UnixStream::connect(&served.path).await.expect("connected");
+            if number % 2 == 0 {
+                stream.write_all(b"GET / HTTP/1.1\r\nhost: ").await.expect("half a head");
+            }
+            stalled.push(stream);
+        }
+        let reply = timeout(Duration::from_secs(5), ask(&served.path)).await.expect("in time");
+        assert!(reply.starts_with("HTTP/1.1 200") && reply.ends_with("Admin"), "{reply}");
+    }
+
+    #[tokio::test]
+    async fn a_head_without_an_end_is_cut_off_and_never_kept() {
+        let served = serve(false);
+        let mut stream = UnixStream::connect(&served.path).await.expect("connected");
+        let flood = vec![b'x'; 1 << 20];
+        stream.write_all(b"GET / HTTP/1.1\r\nx-flood: ").await.expect("sent");
+        // The daemon hangs up long before a gigabyte; either end may notice first.
+        let mut sent = 0;
+        while sent < 64 && stream.write_all(&flood).await.is_ok() {
+            sent += 1;
+        }
+        assert!(sent < 64, "64 MiB of one header were taken");
+        assert!(ask(&served.path).await.ends_with("Admin"));
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_is_refused_is_told_so() {
+        let served = serve(true);
+        assert!(ask(&served.path).await.ends_with("cannot let you in"));
+    }
+
+    #[tokio::test]
+    async fn closing_ends_idle_connections_and_removes_the_socket() {
+        let served = serve(false);
+        let mut idle = UnixStream::connect(&served.path).await.expect("connected");
+        assert!(ask(&served.path).await.ends_with("Admin"));
+        served.closing.cancel();
+        timeout(Duration::from_secs(5), served.task).await.expect("in time").expect("no panic");
+        assert!(!served.path.exists());
+        assert_eq!(idle.read(&mut [0; 8]).await.expect("the end"), 0);
+    }
+}
