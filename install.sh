@@ -74,11 +74,8 @@ files() {
 	for text in README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE dist/agentd.example.toml dist/agentd.schema.json; do
 		[ ! -e "$text" ] || echo "$text 644 share/doc/agentctl/${text##*/}"
 	done
-	for scope in system user; do
-		for unit in dist/systemd/"$scope"/*.service; do
-			[ ! -e "$unit" ] || echo "$unit 644 lib/systemd/$scope/${unit##*/}"
-		done
-	done
+	echo "dist/systemd/agentd.service 644 lib/systemd/system/agentd.service"
+	echo "dist/systemd/agentd.user.service 644 share/systemd/user/agentd.service"
 }
 
 if [ "$uninstall" = yes ]; then
@@ -124,7 +121,7 @@ files | while read -r source mode target; do
 	# A new file beside the old one, then a rename: a running agentd keeps its own, and no reader sees half of one.
 	new=$to.new.$$
 	case $target in
-	lib/systemd/*) sed "s|/usr/local/bin/|$prefix/bin/|g" "$source" >"$new" ;;
+	*/systemd/*) sed "s|/usr/local/bin/|$prefix/bin/|g" "$source" >"$new" ;;
 	*) cp "$source" "$new" ;;
 	esac
 	chmod "$mode" "$new"
