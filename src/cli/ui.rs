@@ -71,6 +71,12 @@ impl Ui {
         }
     }
 
+    /// A headline and what it speaks of, styled already and free of control characters but its own.
+    pub fn problems(&self, headline: &str, rendered: &str) {
+        let head = if self.color_err { "\x1b[1;31merror\x1b[0m" } else { "error" };
+        let _ = writeln!(io::stderr().lock(), "{head}: {}\n\n{rendered}", escape(headline));
+    }
+
     /// `text` in an SGR style (`"1;31"`) if colour is on. The text must already be escaped.
     pub fn paint(&self, style: &str, text: &str) -> String {
         if self.color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }

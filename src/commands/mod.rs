@@ -8,11 +8,13 @@ use crate::{
 mod agent;
 mod check;
 mod completion;
+mod config;
 mod daemon;
 mod demo_agent;
 mod doctor;
 mod generate;
 mod help_topics;
+mod init;
 mod report;
 mod status;
 mod tail;
@@ -44,6 +46,8 @@ commands! {
     Agent => agent,
     Validate => validate,
     Check => check,
+    Config => config,
+    Init => init,
     Report => report,
     Daemon => daemon,
     Doctor => doctor,

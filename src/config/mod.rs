@@ -10,9 +10,11 @@ mod settings;
 mod shape;
 mod source;
 mod suspect;
+mod templates;
 mod tree;
 mod variables;
 mod verify;
+mod view;
 
 pub use kinds::{Kind, Kinds, OptionProblem};
 pub use load::{Loaded, load};
@@ -26,5 +28,6 @@ pub use settings::{
     RetentionSettings, Settings, StoreSettings,
 };
 pub use source::{Sources, candidates};
+pub use templates::{TEMPLATES, Template};
 pub use tree::Origin;
 pub use variables::variable;

@@ -139,6 +139,30 @@ impl Problems {
         self.list.is_empty()
     }
 
+    /// Of several loads of one file, each problem once.
+    pub fn joined(all: impl IntoIterator<Item = Problems>) -> Problems {
+        let mut joined = Problems::default();
+        for problems in all {
+            joined.file = problems.file;
+            joined.list.extend(problems.list);
+        }
+        joined.sort();
+        joined
+    }
+
+    /// For machines: a line each, `{severity, message, place, hint}`.
+    pub fn summary(&self) -> serde_json::Value {
+        let one = |problem: &Problem| {
+            serde_json::json!({
+                "severity": if problem.severity == Severity::Error { "error" } else { "warning" },
+                "message": problem.message,
+                "place": problem.place(),
+                "hint": problem.hint,
+            })
+        };
+        self.list.iter().map(one).collect()
+    }
+
     /// By place; what has none comes last. The same problem found twice is told once.
     pub(super) fn sort(&mut self) {
         let key = |problem: &Problem| {
