@@ -110,6 +110,14 @@ impl Machine {
         self.reason.as_deref()
     }
 
+    /// What the end that is under way counts as, whatever the exit status will be.
+    pub fn condemned(&self) -> Option<CrashClass> {
+        match self.after {
+            Some(After::Failure(class)) => Some(class),
+            _ => None,
+        }
+    }
+
     /// Restarts after a failure.
     pub fn restarts(&self) -> u32 {
         self.restarts

@@ -1,21 +1,31 @@
 //! Runs the fleet: children, their limits and their ends, restarts, adoption after a daemon's death.
+mod actor;
+mod adopt;
+mod apply;
 pub mod cgroup;
 pub mod child;
 pub mod crash;
+mod desk;
+#[cfg(test)]
+mod fleet_tests;
+mod journal;
 pub mod log_file;
-#[allow(dead_code)]
 mod machine;
-#[allow(dead_code)]
+mod needs;
 mod order;
 pub mod output;
+mod plan;
 pub mod ports;
 pub mod procfs;
-#[allow(dead_code)]
 mod restart;
-#[allow(dead_code)]
+mod roster;
 mod rpc;
-#[allow(dead_code, unused_imports)]
 mod runtime;
+mod shared;
+mod snapshot;
+mod start;
+mod streams;
 mod supervisor;
+mod users;
 
 pub use supervisor::{ApplyReport, LogQuery, Supervisor, SupervisorParts};

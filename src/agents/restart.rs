@@ -1,4 +1,5 @@
 //! Pure: an instance went down; is it started again, when, or never? The latch and the backoff live here.
+use super::crash;
 use crate::{
     config::RestartSettings,
     domain::{CrashClass, RestartMode},
@@ -49,10 +50,7 @@ impl Ledger {
         now: Instant,
         chance: f64,
     ) -> Verdict {
-        let hopeless = |class| {
-            matches!(class, CrashClass::Import | CrashClass::Configuration | CrashClass::NotExecutable)
-                && !was_ready
-        };
+        let hopeless = |class| !crash::may_succeed(class) && !was_ready;
         match outcome {
             Outcome::PortHeld => return self.held(settings, now, chance),
             Outcome::Failed(class) if hopeless(class) => return Verdict::Failed,

@@ -1,6 +1,6 @@
 //! What an instance is started from, before any secret is looked up: templates, references, a choice of port.
 //! The rules that all spawned kinds share for commands and environments stand here once.
-use crate::config::OptionProblem;
+use crate::config::{self, OptionProblem};
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// What starting an instance amounts to.
@@ -77,11 +77,6 @@ impl Slots<'_> {
     }
 }
 
-/// Does this value name a secret instead of being one?
-pub fn is_reference(text: &str) -> bool {
-    ["env:", "file:", "exec:"].iter().any(|scheme| text.starts_with(scheme))
-}
-
 /// What a schema cannot say of a command and an environment.
 pub fn problems(
     command: &[String],
@@ -92,12 +87,12 @@ pub fn problems(
     let mut add = |pointer: String, message: &str, hint: &str| {
         found.push(OptionProblem { pointer, message: message.into(), hint: Some(hint.into()) });
     };
-    if command.first().is_none_or(|program| program.is_empty()) {
+    if command.first().is_none_or(String::is_empty) {
         add("/command".into(), "names no program", "write command = [\"PROGRAM\", \"ARGUMENT\"]");
     }
     for (at, argument) in command.iter().enumerate() {
         let pointer = format!("/command/{at}");
-        if is_reference(argument) {
+        if config::is_reference(argument) {
             add(
                 pointer.clone(),
                 "a secret in an argument is visible to every user of this machine",
@@ -120,7 +115,10 @@ pub fn problems(
             add(pointer.clone(), "is set by agentd", "choose a name that does not start with AGENTD_");
         }
         if value.contains('\0') {
-            add(pointer, "contains a zero byte", "remove it");
+            add(pointer.clone(), "contains a zero byte", "remove it");
+        }
+        if let Err(why) = config::check_reference(value) {
+            add(pointer, &why, "env:NAME, file:PATH or exec:PROGRAM ARGS");
         }
     }
     found

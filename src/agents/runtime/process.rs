@@ -18,7 +18,7 @@ pub struct Process;
 struct Options {
     /// Program and arguments, no shell. `{index}`, `{name}` and `{agentctl}` are filled in.
     command: Vec<String>,
-    /// Where it runs; default: the state directory of the daemon is not shared, it runs in `/`.
+    /// Where it runs; default: where agentd does.
     #[serde(default)]
     workdir: Option<PathBuf>,
     /// Variables it gets; values are literal or `env:NAME`, `file:PATH`, `exec:PROGRAM ARGS`.

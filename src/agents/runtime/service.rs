@@ -21,7 +21,7 @@ struct Options {
     /// Where it listens; replica i gets this plus i. 0: any free port, chosen at each start.
     #[serde(default)]
     port: Option<u16>,
-    /// Where it runs; default `/`.
+    /// Where it runs; default: where agentd does.
     #[serde(default)]
     workdir: Option<PathBuf>,
     /// Variables it gets; values are literal or `env:NAME`, `file:PATH`, `exec:PROGRAM ARGS`.

@@ -1,0 +1,632 @@
+//! One task per instance. It owns the instance's state, its child and its channel; others send orders, leave word at
+//! its desk and read the board. It sleeps until something happens: no timer runs while an instance is well.
+use super::{
+    adopt::Inheritance,
+    child::{Child, Group, sweep},
+    desk::Desk,
+    machine::{Action, Input, Machine},
+    plan::Plan,
+    restart::Outcome,
+    rpc,
+    runtime::{Channel, Work},
+    shared::Shared,
+    start::{self, Refusal, Start},
+    streams::Streams,
+};
+use crate::domain::{
+    AgentState, CrashClass, EventKind, ExitReport, Fault, InstanceId, InstanceRecord, InstanceStatus,
+    Observation, Separation,
+};
+use jiff::Timestamp;
+use std::{
+    future::pending,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    time::{Instant, sleep_until, timeout},
+};
+
+/// How long what a dead main process leaves behind may take over its own end.
+const SWEEP: Duration = Duration::from_secs(2);
+/// How long the store may take over a record before the instance goes on without.
+const RECORD: Duration = Duration::from_secs(5);
+/// How long a child without probe or ping must live to count as ready.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How long an adopted agent may take to answer its first ping.
+const FIRST_WORD: Duration = Duration::from_secs(10);
+
+/// What others ask of an instance.
+pub enum Order {
+    Wake,
+    Restart,
+    /// Answered when nothing of it is alive. `by` cuts its stop short.
+    Halt {
+        by: Option<Instant>,
+        done: oneshot::Sender<()>,
+    },
+    Disable,
+    /// New settings, with or without a restart.
+    Plan(Arc<Plan>, bool),
+    /// Halt, be forgotten, end the task.
+    Retire(oneshot::Sender<()>),
+}
+
+/// The others' end of an actor.
+#[derive(Clone)]
+pub struct Handle {
+    pub orders: mpsc::Sender<Order>,
+    pub desk: Arc<Desk>,
+    /// Present while a `process` agent is up.
+    pub channel: Arc<Mutex<Option<rpc::Channel>>>,
+}
+
+pub struct Actor {
+    id: InstanceId,
+    plan: Arc<Plan>,
+    shared: Arc<Shared>,
+    orders: mpsc::Receiver<Order>,
+    desk: Arc<Desk>,
+    channel: Arc<Mutex<Option<rpc::Channel>>>,
+    machine: Machine,
+    streams: Option<Streams>,
+    child: Option<Child>,
+    /// What may be left of a run whose main process has ended.
+    debris: Option<Group>,
+    permit: Option<OwnedSemaphorePermit>,
+    /// Halts that wait for the end.
+    halts: Vec<oneshot::Sender<()>>,
+    retired: Option<oneshot::Sender<()>>,
+    hurry: Option<Instant>,
+    ended_at: Option<Instant>,
+    wake_at: Option<Instant>,
+    overdue_at: Option<Instant>,
+    up_since: Option<Instant>,
+    recorded: bool,
+    record: Option<InstanceRecord>,
+    /// The supervisor was dropped without a shutdown: what lives is left for the next daemon to adopt.
+    abandoned: bool,
+    status: InstanceStatus,
+}
+
+/// Starts the task. It wakes by itself if `wake`; what an earlier daemon left is taken over or ended first.
+pub fn launch(
+    id: InstanceId,
+    plan: Arc<Plan>,
+    shared: Arc<Shared>,
+    inheritance: Inheritance,
+    wake: bool,
+) -> Handle {
+    let (sender, orders) = mpsc::channel(32);
+    let desk = Arc::new(Desk::default());
+    let channel = Arc::new(Mutex::new(None));
+    let handle = Handle { orders: sender, desk: desk.clone(), channel: channel.clone() };
+    let status = InstanceStatus {
+        id: id.clone(),
+        state: AgentState::Stopped,
+        reason: None,
+        pid: None,
+        generation: 0,
+        port: None,
+        adopted: false,
+        since: Some(shared.clock.now()),
+        started_at: None,
+        ready_at: None,
+        restarts: 0,
+        last_exit: None,
+        separation: plan.separation(),
+    };
+    let mut actor = Actor {
+        machine: Machine::new(plan.work == Work::External),
+        id,
+        plan,
+        shared,
+        orders,
+        desk,
+        channel,
+        streams: None,
+        child: None,
+        debris: None,
+        permit: None,
+        halts: Vec::new(),
+        retired: None,
+        hurry: None,
+        ended_at: None,
+        wake_at: None,
+        overdue_at: None,
+        up_since: None,
+        recorded: inheritance.recorded,
+        record: None,
+        abandoned: false,
+        status,
+    };
+    if !actor.plan.enabled {
+        actor.step(Input::Disable);
+    } else if wake {
+        actor.step(Input::Wake);
+    }
+    actor.publish();
+    tokio::spawn(actor.run(inheritance));
+    handle
+}
+
+impl Actor {
+    async fn run(mut self, inheritance: Inheritance) {
+        for group in &inheritance.leftovers {
+            let report = sweep(group, SWEEP).await;
+            self.tell(
+                EventKind::OrphanReaped,
+                format!("stopped what an earlier daemon left ({} killed)", report.killed),
+            );
+        }
+        if let Some((child, record)) = inheritance.adopted {
+            self.take_over(child, record);
+        }
+        while !self.abandoned {
+            self.publish();
+            if let Some(group) = self.debris.take() {
+                sweep(&group, SWEEP).await;
+            }
+            self.answer_halts();
+            let input = match self.machine.state() {
+                AgentState::Waiting => self.wait_turn().await,
+                AgentState::Starting if self.up_since.is_none() => self.start().await,
+                AgentState::Starting | AgentState::Ready | AgentState::Degraded => self.attend().await,
+                AgentState::Unhealthy if self.plan.work == Work::External => self.attend().await,
+                AgentState::Unhealthy | AgentState::Stopping => self.take_down().await,
+                AgentState::BackingOff => self.back_off().await,
+                AgentState::CrashLooping
+                | AgentState::Stopped
+                | AgentState::Failed
+                | AgentState::Disabled => {
+                    if self.rest().await {
+                        return;
+                    }
+                    None
+                }
+            };
+            if let Some(input) = input {
+                self.step(input);
+            }
+        }
+    }
+
+    /// Feeds the machine and sees to what does not wait.
+    fn step(&mut self, input: Input) {
+        let (before, now) = (self.machine.state(), Instant::now());
+        let action = self.machine.step(input, &self.plan.settings.restart, now, fastrand::f64());
+        if let Action::Sleep(delay) = action {
+            // From the end itself: reading its last words is not added to the delay.
+            self.wake_at = Some(self.ended_at.take().unwrap_or(now) + delay);
+        }
+        let state = self.machine.state();
+        if state == before {
+            return;
+        }
+        if state != AgentState::Starting {
+            self.permit = None;
+            self.overdue_at = None;
+        }
+        self.status.since = Some(self.shared.clock.now());
+        if state == AgentState::Ready && self.status.ready_at.is_none() {
+            self.status.ready_at = self.status.since;
+            self.tell(EventKind::AgentReady, "ready");
+        }
+        match state {
+            AgentState::CrashLooping => self.tell_reason(EventKind::AgentCrashLooping),
+            AgentState::Stopped if before.is_up() => self.tell(EventKind::AgentStopped, "stopped"),
+            _ => {}
+        }
+    }
+
+    /// Carries out an order; true if a stop under way must be cut shorter.
+    fn take(&mut self, order: Order) -> bool {
+        match order {
+            Order::Wake => self.step(Input::Wake),
+            Order::Restart => self.step(Input::Restart),
+            Order::Disable => self.step(Input::Disable),
+            Order::Halt { by, done } => {
+                self.halts.push(done);
+                let sooner = by.is_some() && self.hurry.is_none_or(|hurry| by < Some(hurry));
+                if sooner {
+                    self.hurry = by;
+                }
+                self.step(Input::Halt);
+                return sooner;
+            }
+            Order::Plan(plan, restart) => {
+                self.status.separation = plan.separation();
+                self.plan = plan;
+                if restart && !matches!(self.machine.state(), AgentState::Stopped | AgentState::Disabled) {
+                    self.step(Input::Restart);
+                }
+            }
+            Order::Retire(done) => {
+                self.retired = Some(done);
+                self.step(Input::Halt);
+            }
+        }
+        false
+    }
+
+    /// Waits for what it depends on and then for its turn to start.
+    async fn wait_turn(&mut self) -> Option<Input> {
+        let needs = self.plan.settings.depends_on.clone();
+        let missing = self.shared.board.needs.missing(&needs);
+        let shared = self.shared.clone();
+        if !missing.is_empty() {
+            self.step(Input::WaitingFor(format!("waits for {}", missing.join(", "))));
+            self.publish();
+        }
+        let turn = async {
+            loop {
+                shared.board.needs.wait(&needs).await;
+                let permit = shared.start_permit().await;
+                if shared.board.needs.missing(&needs).is_empty() {
+                    return permit;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            order = self.orders.recv() => self.take_or_end(order),
+            permit = turn => {
+                self.permit = permit;
+                Some(Input::Unblocked)
+            }
+        }
+    }
+
+    /// Prepares and spawns; an order that arrives meanwhile ends the preparation.
+    async fn start(&mut self) -> Option<Input> {
+        self.status.generation += 1;
+        self.status.started_at = None;
+        self.status.ready_at = None;
+        self.status.adopted = false;
+        self.desk.open(self.status.generation);
+        let Work::Spawn(launch) = self.plan.work.clone() else {
+            self.begin(None);
+            return None;
+        };
+        if let Err(fault) = self.open_streams(launch.channel) {
+            return Some(self.refused(Refusal::Failed(CrashClass::Unknown, fault)));
+        }
+        let (shared, id, plan) = (self.shared.clone(), self.id.clone(), self.plan.clone());
+        let prepared = tokio::select! {
+            biased;
+            order = self.orders.recv() => {
+                let input = self.take_or_end(order);
+                // Halted before anything was spawned: there is nothing to stop.
+                if self.machine.state() == AgentState::Stopping {
+                    return Some(nothing_ran());
+                }
+                return input;
+            }
+            prepared = start::prepare(&shared, &id, &plan, &launch) => prepared,
+        };
+        let started = prepared.and_then(|spec| {
+            let child = Child::spawn(&spec.spawn).map_err(start::spawn_refusal)?;
+            Ok((spec, child))
+        });
+        match started {
+            Ok((Start { port, spawn }, child)) => {
+                self.status.port = port;
+                self.status.separation = match (&self.plan.user, &spawn.cgroup) {
+                    (Some(_), _) => Separation::OwnUser,
+                    (None, Some(_)) => Separation::OwnCgroup,
+                    (None, None) => Separation::None,
+                };
+                self.save(&child, false).await;
+                self.tell(EventKind::AgentStarted, format!("started as pid {}", child.pid));
+                self.begin(Some(child));
+                self.prove_ready(launch.channel);
+                None
+            }
+            Err(refusal) => Some(self.refused(refusal)),
+        }
+    }
+
+    /// From here on it counts as running.
+    fn begin(&mut self, child: Option<Child>) {
+        let now = Instant::now();
+        self.status.pid = child.as_ref().map(|child| child.pid);
+        self.status.started_at = Some(self.shared.clock.now());
+        self.up_since = Some(now);
+        self.overdue_at = Some(now + self.plan.settings.start_timeout.0);
+        self.child = child;
+    }
+
+    fn refused(&mut self, refusal: Refusal) -> Input {
+        match refusal {
+            Refusal::PortHeld(holder) => Input::PortHeld(holder),
+            Refusal::Failed(class, fault) => {
+                let hint = fault.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+                let reason = format!("{}{hint}", fault.message);
+                self.status.last_exit = Some(ExitReport {
+                    at: self.shared.clock.now(),
+                    code: None,
+                    signal: None,
+                    class: Some(class),
+                    last_words: None,
+                });
+                self.tell(EventKind::AgentExited, format!("not started: {reason}"));
+                Input::Ended { outcome: Outcome::Failed(class), ran: Duration::ZERO, reason: Some(reason) }
+            }
+        }
+    }
+
+    /// Takes over a child of an earlier daemon.
+    fn take_over(&mut self, child: Child, record: InstanceRecord) {
+        self.step(Input::Unblocked);
+        if self.machine.state() != AgentState::Starting {
+            return;
+        }
+        self.status.generation += 1;
+        self.desk.open(self.status.generation);
+        let Work::Spawn(launch) = self.plan.work.clone() else { return };
+        if let Err(error) = self.open_streams(launch.channel) {
+            tracing::warn!(instance = %self.id, %error, "its output cannot be read");
+        }
+        self.tell(EventKind::AgentAdopted, format!("adopted pid {}", child.pid));
+        self.begin(Some(child));
+        self.status.adopted = true;
+        self.status.started_at = Some(record.started_at);
+        self.status.port = record.port;
+        let was_ready = record.was_ready;
+        self.record = Some(record);
+        if was_ready {
+            self.step(Input::Up);
+        }
+        self.prove_ready(launch.channel);
+    }
+
+    /// Opened once, and again only if the kind of agent has changed.
+    fn open_streams(&mut self, channel: Channel) -> Result<(), Fault> {
+        let speaks = channel != Channel::None;
+        if self.streams.as_ref().is_none_or(|streams| streams.speaks() != speaks) {
+            self.streams = None; // the old reader first: two would share what is printed
+            self.streams = Some(Streams::open(&self.shared, &self.id, speaks)?);
+        }
+        Ok(())
+    }
+
+    /// Opens the request channel, and leaves word at the desk when it, or mere survival, proves readiness.
+    fn prove_ready(&mut self, channel: Channel) {
+        let Channel::JsonRpc { ping } = channel else { return };
+        let Some(streams) = &self.streams else { return };
+        let (desk, generation) = (self.desk.clone(), self.status.generation);
+        let probed = self.plan.probed;
+        match streams.connect() {
+            Ok(rpc) => {
+                *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = Some(rpc.clone());
+                let (adopted, limit) = (self.status.adopted, self.plan.settings.start_timeout.0);
+                if ping && (adopted || !probed) {
+                    tokio::spawn(async move {
+                        let limit = if adopted { FIRST_WORD } else { limit };
+                        match rpc.ping(limit).await {
+                            Ok(()) if !probed => desk.tell(generation, Observation::Ready),
+                            Err(fault) if adopted => {
+                                let reason = format!("does not answer after its adoption: {fault}");
+                                desk.tell(generation, Observation::Unhealthy { reason });
+                            }
+                            Ok(()) | Err(_) => {} // its start timeout judges it
+                        }
+                    });
+                    return;
+                }
+            }
+            Err(fault) => tracing::warn!(instance = %self.id, error = %fault, "it cannot be asked anything"),
+        }
+        if !probed && !ping {
+            tokio::spawn(async move {
+                tokio::time::sleep(SETTLE).await;
+                desk.tell(generation, Observation::Ready);
+            });
+        }
+    }
+
+    /// It runs: whatever happens first.
+    async fn attend(&mut self) -> Option<Input> {
+        if self.machine.state() == AgentState::Ready
+            && let Some(record) = self.record.as_mut().filter(|record| !record.was_ready)
+        {
+            record.was_ready = true;
+            let record = record.clone();
+            self.keep(record).await;
+        }
+        let ended = async {
+            match &mut self.child {
+                Some(child) => child.wait().await,
+                None => pending().await,
+            }
+        };
+        let overdue = async {
+            match self.overdue_at {
+                Some(at) => sleep_until(at).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = ended => {
+                self.ended_at = Some(Instant::now());
+                let child = self.child.take()?;
+                Some(self.ended(child).await)
+            }
+            order = self.orders.recv() => self.take_or_end(order),
+            input = self.desk.next() => Some(input),
+            () = overdue => {
+                self.overdue_at = None;
+                Some(Input::Overdue(self.plan.settings.start_timeout.0))
+            }
+        }
+    }
+
+    /// Stops what is alive, and goes on taking orders: one of them may be in a hurry.
+    async fn take_down(&mut self) -> Option<Input> {
+        self.hang_up();
+        let Some(mut child) = self.child.take() else {
+            self.up_since = None;
+            return Some(nothing_ran());
+        };
+        let by = Instant::now() + self.plan.settings.stop_timeout.0;
+        loop {
+            let limit =
+                self.hurry.map_or(by, |hurry| hurry.min(by)).saturating_duration_since(Instant::now());
+            let mut stop = std::pin::pin!(child.stop(limit));
+            let report = loop {
+                tokio::select! {
+                    report = &mut stop => break Some(report),
+                    order = self.orders.recv(), if !self.abandoned => match order {
+                        Some(order) => if self.take(order) { break None },
+                        None => self.abandoned = true,
+                    }
+                }
+            };
+            if let Some(report) = report {
+                if report.survivors > 0 {
+                    tracing::error!(instance = %self.id, survivors = report.survivors, "processes survived its stop");
+                }
+                break;
+            }
+        }
+        let input = self.ended(child).await;
+        self.debris = None; // `stop` has seen to all of it
+        Some(input)
+    }
+
+    /// The main process is gone: what was it?
+    async fn ended(&mut self, child: Child) -> Input {
+        self.hang_up();
+        let ran = self.up_since.take().map(|since| since.elapsed()).unwrap_or_default();
+        let asked = matches!(self.machine.state(), AgentState::Stopping | AgentState::Unhealthy);
+        let mut end =
+            start::examine(child.ended(), child.adopted, asked, self.streams.as_ref(), child.group()).await;
+        end.class = self.machine.condemned().or(end.class);
+        self.status.pid = None;
+        let at = self.shared.clock.now();
+        self.tell(EventKind::AgentExited, end.reason.clone());
+        self.status.last_exit = Some(end.report(at));
+        self.debris = Some(child.group().clone());
+        let outcome = end.class.map_or(Outcome::Clean, Outcome::Failed);
+        Input::Ended { outcome, ran, reason: Some(end.reason) }
+    }
+
+    async fn back_off(&mut self) -> Option<Input> {
+        let at = self.wake_at.unwrap_or_else(Instant::now);
+        tokio::select! {
+            biased;
+            order = self.orders.recv() => self.take_or_end(order),
+            () = sleep_until(at) => Some(Input::DelayOver),
+        }
+    }
+
+    /// Nothing runs and nothing is due. True when the task is to end.
+    async fn rest(&mut self) -> bool {
+        if std::mem::take(&mut self.recorded) {
+            self.record = None;
+            let forgotten = timeout(RECORD, self.shared.store.forget_instance(self.id.clone())).await;
+            if !matches!(forgotten, Ok(Ok(()))) {
+                tracing::warn!(instance = %self.id, "the record of an ended instance could not be removed");
+            }
+        }
+        if let Some(done) = self.retired.take() {
+            if let Some(streams) = self.streams.take() {
+                streams.discard();
+            }
+            self.shared.board.remove(&self.id.agent, self.id.index);
+            let _ = done.send(());
+            return true;
+        }
+        let Some(order) = self.orders.recv().await else { return true };
+        self.take(order);
+        false
+    }
+
+    /// An order, or the end of everybody who could give one.
+    fn take_or_end(&mut self, order: Option<Order>) -> Option<Input> {
+        match order {
+            Some(order) => {
+                self.take(order);
+                None
+            }
+            None => {
+                self.abandoned = true;
+                None
+            }
+        }
+    }
+
+    fn hang_up(&mut self) {
+        let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(channel) = channel {
+            channel.close();
+        }
+        if let Some(streams) = &self.streams {
+            streams.disconnect();
+        }
+    }
+
+    fn answer_halts(&mut self) {
+        if self.child.is_none() && self.up_since.is_none() {
+            self.hurry = None;
+            for done in self.halts.drain(..) {
+                let _ = done.send(());
+            }
+        }
+    }
+
+    async fn save(&mut self, child: &Child, was_ready: bool) {
+        let record = InstanceRecord {
+            id: self.id.clone(),
+            pid: child.pid,
+            pid_start: child.pid_start,
+            boot_id: self.shared.boot_id.clone(),
+            started_at: self.now(),
+            port: self.status.port,
+            spec_digest: self.plan.digest.clone(),
+            was_ready,
+        };
+        self.record = Some(record.clone());
+        self.keep(record).await;
+    }
+
+    /// Without a record it runs all the same; the next daemon would find it by its marker and replace it.
+    async fn keep(&mut self, record: InstanceRecord) {
+        self.recorded = true;
+        match timeout(RECORD, self.shared.store.save_instance(record)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(instance = %self.id, %error, "it could not be recorded"),
+            Err(_) => tracing::warn!(instance = %self.id, "it could not be recorded in time"),
+        }
+    }
+
+    fn publish(&mut self) {
+        self.status.state = self.machine.state();
+        self.status.reason = self.machine.reason().map(str::to_owned);
+        self.status.restarts = self.machine.restarts();
+        if !self.status.state.is_up() {
+            self.status.adopted = false;
+            self.status.pid = None;
+        }
+        self.shared.board.put(self.status.clone());
+    }
+
+    fn tell(&self, kind: EventKind, text: impl Into<String>) {
+        self.shared.journal.tell(kind, &self.id, text);
+    }
+
+    fn tell_reason(&self, kind: EventKind) {
+        self.tell(kind, self.machine.reason().unwrap_or_default());
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+}
+
+/// The end of a start that never got as far as a process.
+fn nothing_ran() -> Input {
+    Input::Ended { outcome: Outcome::Clean, ran: Duration::ZERO, reason: None }
+}
