@@ -1,6 +1,6 @@
 //! One check as its category's file declares it, and what it comes back with.
 use super::Evidence;
-use crate::domain::{Category, Finding, Outcome, Severity};
+use crate::domain::{Category, Fault, Finding, Outcome, Severity};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -134,6 +134,18 @@ impl Found {
         self.evidence.extend(lines.into_iter().map(Into::into));
         self
     }
+}
+
+/// What a check depends on failed: it is unmeasured, whatever it was about.
+impl From<Fault> for Found {
+    fn from(fault: Fault) -> Self {
+        Found::error(fault.to_string())
+    }
+}
+
+/// An exercise that could not be carried through is unmeasured.
+pub fn settle(exercise: Result<Found, Fault>) -> Found {
+    exercise.unwrap_or_else(Found::from)
 }
 
 /// What was looked for in one exercise: a sentence and whether it held. All must hold for a pass, and there must be

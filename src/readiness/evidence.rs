@@ -3,8 +3,8 @@
 use super::{Gate, Ground, ReadinessParts, Reread};
 use crate::{
     agents::Supervisor,
-    config::{Paths, Settings},
-    domain::{FleetSnapshot, ProbeStatus},
+    config::{AgentSettings, Paths, Settings},
+    domain::{FleetSnapshot, InstanceId, ProbeStatus},
     health::Monitor,
     resilience::Clock,
     store::Store,
@@ -58,4 +58,22 @@ impl Evidence {
     pub fn probes(&self) -> &[ProbeStatus] {
         self.probes.get_or_init(|| self.monitor.snapshot())
     }
+
+    /// Living instances that take a ping over their own channel.
+    pub fn canaries(&self) -> Vec<InstanceId> {
+        let up = self.fleet().instances().filter(|(agent, instance)| {
+            instance.state.is_up()
+                && self.settings.agents.iter().any(|a| a.name == agent.name && takes_ping(a))
+        });
+        up.map(|(_, instance)| instance.id.clone()).collect()
+    }
+
+    /// Should there be any?
+    pub fn expects_canaries(&self) -> bool {
+        self.settings.agents.iter().any(|agent| agent.enabled && takes_ping(agent))
+    }
+}
+
+fn takes_ping(agent: &AgentSettings) -> bool {
+    agent.kind == "process" && agent.options.get("ping") != Some(&serde_json::Value::Bool(false))
 }

@@ -3,6 +3,7 @@ mod check;
 mod checks;
 mod engine;
 mod evidence;
+mod faults;
 mod gate;
 mod proof;
 mod score;

@@ -4,12 +4,12 @@ use super::survivors;
 use crate::{
     agents::{Supervisor, SupervisorParts},
     config::{Paths, Settings, StoreSettings},
-    domain::{AgentStatus, Fault, FleetSnapshot, InstanceStatus, ProbeStatus},
+    domain::{AgentStatus, Fault, FleetSnapshot, InstanceStatus, Period, ProbeStatus},
     health::{Monitor, MonitorParts},
     resilience::Clock,
     store::Store,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
@@ -282,6 +282,19 @@ fn scratch_settings(root: &Path, overlay: Value) -> Result<Settings, Fault> {
     settings.store.readers_min = 1;
     settings.store.readers_max = 2;
     Ok(settings)
+}
+
+/// A `process` agent that runs a shell script, stopped fast. Scratch intervals are shorter than real ones.
+pub fn script_agent(name: &str, kind: &str, script: &str) -> Value {
+    json!({
+        "name": name,
+        "kind": kind,
+        "tier": "scratch",
+        "start_timeout": Period::secs(5).to_string(),
+        "stop_timeout": Period::millis(400).to_string(),
+        "user": "inherit",
+        "options": { "command": ["/bin/sh", "-c", script] },
+    })
 }
 
 #[cfg(test)]

@@ -47,3 +47,26 @@ pub fn kill_all(mark: &str) -> io::Result<()> {
         thread::sleep(Duration::from_millis(2));
     }
 }
+
+/// Is this process alive (a zombie is not)?
+pub fn alive(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .ok()
+        .and_then(|stat| stat.rsplit_once(") ").map(|(_, rest)| !rest.starts_with(['Z', 'X'])))
+        .unwrap_or(false)
+}
+
+/// Has it moved into a session of its own? Then no signal to its old group reaches it.
+pub fn leads_session(pid: i32) -> bool {
+    Pid::from_raw(pid)
+        .and_then(|own| rustix::process::getsid(Some(own)).ok().map(|sid| sid == own))
+        .unwrap_or(false)
+}
+
+/// SIGKILL to one scratch process.
+pub fn kill(pid: i32) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        // Gone already is as good as killed.
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}

@@ -1,0 +1,131 @@
+//! Local servers that behave as badly as they are told: what probes are exercised against.
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+
+/// No client of ours says more than this.
+const LONGEST_REQUEST: usize = 16 << 10;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Manner {
+    /// 200, and its body says healthy.
+    Healthy,
+    /// 500.
+    Failing,
+    /// 200, and its body says critical.
+    Lying,
+    /// Takes the request and never answers.
+    Silent,
+}
+
+/// A listening server, gone when dropped.
+pub struct FaultServer {
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+struct Shared {
+    manner: AtomicU8,
+    /// When each request came.
+    hits: Mutex<Vec<Instant>>,
+    open: AtomicU32,
+    most_open: AtomicU32,
+}
+
+impl FaultServer {
+    pub async fn start(manner: Manner) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            manner: AtomicU8::new(manner as u8),
+            hits: Mutex::default(),
+            open: AtomicU32::new(0),
+            most_open: AtomicU32::new(0),
+        });
+        let task = tokio::spawn(serve(listener, shared.clone()));
+        Ok(Self { address, shared, task })
+    }
+
+    pub fn behave(&self, manner: Manner) {
+        self.shared.manner.store(manner as u8, Ordering::SeqCst);
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/health", self.address)
+    }
+
+    /// When requests came, oldest first.
+    pub fn hits(&self) -> Vec<Instant> {
+        self.shared.hits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The most requests that were open at the same time.
+    pub fn most_open(&self) -> u32 {
+        self.shared.most_open.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for FaultServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    // Dropped with this task, and with it every connection.
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        connections.spawn(timeout(PATIENCE, answer(stream, shared.clone())));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn answer(mut stream: TcpStream, shared: Arc<Shared>) {
+    let mut request = Vec::new();
+    let mut piece = [0; 1024];
+    while !request.windows(4).any(|window| window == b"\r\n\r\n") {
+        match stream.read(&mut piece).await {
+            Ok(1..) if request.len() > LONGEST_REQUEST => return,
+            Ok(read @ 1..) => request.extend_from_slice(&piece[..read]),
+            Ok(0) | Err(_) => return,
+        }
+    }
+    shared.hits.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+    let open = shared.open.fetch_add(1, Ordering::SeqCst) + 1;
+    shared.most_open.fetch_max(open, Ordering::SeqCst);
+    let (status, body) = match shared.manner.load(Ordering::SeqCst) {
+        manner if manner == Manner::Healthy as u8 => ("200 OK", r#"{"status":"healthy","database":"up"}"#),
+        manner if manner == Manner::Lying as u8 => ("200 OK", r#"{"status":"critical","database":"down"}"#),
+        manner if manner == Manner::Failing as u8 => {
+            ("500 Internal Server Error", r#"{"status":"critical"}"#)
+        }
+        _ => {
+            // Until the client hangs up.
+            while matches!(stream.read(&mut piece).await, Ok(1..)) {}
+            shared.open.fetch_sub(1, Ordering::SeqCst);
+            return;
+        }
+    };
+    let reply = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let _ = stream.write_all(reply.as_bytes()).await;
+    let _ = stream.shutdown().await;
+    shared.open.fetch_sub(1, Ordering::SeqCst);
+}
