@@ -37,6 +37,8 @@ struct SocketFile {
     path: PathBuf,
     /// Device and inode, so that another daemon's socket at the same path is left alone.
     identity: (u64, u64),
+    /// The directory is ours too, and goes when it is empty.
+    made_directory: bool,
 }
 
 impl Bound {
@@ -53,7 +55,7 @@ impl Bound {
         }
         let directory =
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        prepare(directory, access)?;
+        let made_directory = prepare(directory, access)?;
         make_way(path)?;
         let failed = |what: &str, error: io::Error| {
             Fault::new(FaultKind::Config, format!("cannot {what} {}: {error}", path.display()))
@@ -64,7 +66,8 @@ impl Bound {
         rustix::process::umask(mask);
         let listener = bound.map_err(|e| failed("listen on", e))?;
         let metadata = fs::symlink_metadata(path).map_err(|e| failed("look at", e))?;
-        let file = SocketFile { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) };
+        let file =
+            SocketFile { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()), made_directory };
         let mode = match access {
             Access::Operators { group } => {
                 give_to_group(path, group).map_err(|e| failed("give to its group", e))?;
@@ -83,15 +86,19 @@ impl Drop for SocketFile {
         if ours {
             let _ = fs::remove_file(&self.path);
         }
+        if let Some(directory) = self.path.parent().filter(|_| self.made_directory) {
+            let _ = fs::remove_dir(directory);
+        }
     }
 }
 
-/// Makes the directory, private from its first moment, or sees that an existing one can be trusted.
-fn prepare(directory: &Path, access: Access) -> Result<(), Fault> {
+/// Makes the directory, private from its first moment, or sees that an existing one can be trusted. Did we make it?
+fn prepare(directory: &Path, access: Access) -> Result<bool, Fault> {
     let failed = |error: io::Error| {
         Fault::new(FaultKind::Config, format!("cannot use {} for a socket: {error}", directory.display()))
             .hint("name another place with --socket or `socket` under [daemon]")
     };
+    let mut made = false;
     match fs::symlink_metadata(directory) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -108,6 +115,7 @@ fn prepare(directory: &Path, access: Access) -> Result<(), Fault> {
                 Access::Everyone => 0o711,
             };
             fs::set_permissions(directory, Permissions::from_mode(mode)).map_err(failed)?;
+            made = true;
         }
         Err(error) => return Err(failed(error)),
     }
@@ -122,13 +130,13 @@ fn prepare(directory: &Path, access: Access) -> Result<(), Fault> {
             .hint("name a private directory with --socket or `socket` under [daemon]"));
         }
     }
-    Ok(())
+    Ok(made)
 }
 
 /// Why somebody else could replace what lies in a directory; none if nobody can. Only an ancestor may be a sticky
-/// place like /tmp.
+/// place like /tmp, or writable by a group: many systems give each user a group of their own.
 fn distrust(owner: u32, mode: u32, own: u32, is_last: bool) -> Option<&'static str> {
-    let others_write = mode & 0o022 != 0;
+    let others_write = mode & if is_last { 0o022 } else { 0o002 } != 0;
     let sticky = mode & 0o1000 != 0;
     if owner != own && owner != 0 {
         Some("belongs to another user")
@@ -202,7 +210,7 @@ mod tests {
         assert_eq!(mode(path.parent().expect("a parent")), 0o700);
         assert_eq!(mode(&path), 0o660);
         drop(bound);
-        assert!(!path.exists());
+        assert!(!path.parent().expect("a parent").exists(), "the directory that was made for it is left");
         let open = home.path().join("run/agentd-report/report.sock");
         let _bound = Bound::bind(&open, Access::Everyone).expect("bound");
         assert_eq!((mode(open.parent().expect("a parent")), mode(&open)), (0o711, 0o666));
@@ -270,6 +278,7 @@ mod tests {
             (0, 0o41777, true, false),
             (0, 0o40777, false, false),
             (1000, 0o40770, true, false),
+            (1000, 0o40775, false, true),
             (1001, 0o40700, false, false),
         ] {
             let verdict = distrust(owner, mode, 1000, is_last);
