@@ -207,3 +207,40 @@ async fn reload(ctl: &Ctl) -> Result<Exit, CliError> {
 fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// `UPDATE_GOLDEN=1` writes them anew; for the schema, so does `agentctl config schema`.
+    #[test]
+    fn what_dist_holds_is_what_we_would_write_today() {
+        let schema = serde_json::to_string_pretty(&json_schema(&kinds())).expect("json") + "\n";
+        let example =
+            crate::config::TEMPLATES.iter().find(|template| template.name == "minimal").expect("minimal");
+        let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
+        for (name, text) in [("agentd.schema.json", &*schema), ("agentd.example.toml", example.text)] {
+            if std::env::var_os("UPDATE_GOLDEN").is_some() {
+                std::fs::write(dist.join(name), text).expect("written");
+            }
+            let kept = std::fs::read_to_string(dist.join(name)).unwrap_or_default();
+            assert!(kept == text, "dist/{name} differs from what is generated");
+        }
+    }
+
+    #[test]
+    fn the_schema_knows_the_options_of_each_kind_and_closes_every_table() {
+        let schema = json_schema(&kinds());
+        assert_eq!(schema["additionalProperties"], false);
+        let of_agent = &schema["$defs"]["AgentSettings"];
+        let kinds: Vec<&str> = of_agent["properties"]["kind"]["enum"]
+            .as_array()
+            .expect("kinds")
+            .iter()
+            .filter_map(serde_json::Value::as_str)
+            .collect();
+        assert!(kinds.contains(&"process") && kinds.contains(&"service"), "{kinds:?}");
+        assert_eq!(of_agent["allOf"].as_array().map(Vec::len), Some(kinds.len()));
+    }
+}

@@ -1,7 +1,13 @@
 //! The one manifest, `agentd.toml`: what may stand in it, how it is read, where each value came from.
 mod check;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod golden;
 mod kinds;
 mod load;
+#[cfg(test)]
+mod load_tests;
 mod paths;
 mod problem;
 mod schema;

@@ -140,11 +140,13 @@ pub fn mask_line(line: &str) -> String {
             }
             quote @ (b'"' | b'\'') => {
                 let end = string_end(bytes, i, quote);
-                if secret_key {
-                    let inner = line.get(i + 1..end.saturating_sub(1)).unwrap_or_default();
-                    if !super::secret::is_reference(inner) && could_be_secret(inner) {
-                        hide.push(i + 1..end);
-                    }
+                let inner = line.get(i + 1..end.saturating_sub(1)).unwrap_or_default();
+                // `"--api-key=…"` carries its key inside the quotes.
+                let (name, value) =
+                    inner.split_once('=').filter(|_| inner.starts_with("--")).unwrap_or(("", inner));
+                let secret = if name.is_empty() { secret_key } else { name_is_secret(name) };
+                if secret && !super::secret::is_reference(value) && could_be_secret(value) {
+                    hide.push(end.saturating_sub(1 + value.len())..end);
                 }
                 i = end;
             }
@@ -319,6 +321,7 @@ mod tests {
             (r#"url = "postgres://a:hunter2@db/x""#, r#"url = "postgres://a:*******@db/x""#),
             (r#"API_KEY = "env:API_KEY""#, r#"API_KEY = "env:API_KEY""#),
             (r#"KEYS = ["hunter2", "b"], a = "c""#, r#"KEYS = ["*******", "*"], a = "c""#),
+            (r#"a = ["--api-key=hunter2", "x"]"#, r#"a = ["--api-key=*******", "x"]"#),
             (r#"name = "orders""#, r#"name = "orders""#),
         ];
         for (line, want) in cases {
