@@ -385,7 +385,9 @@ impl Board {
         self.dependencies_of(subject).any(|dependency| {
             dependency.slots.iter().any(|slot| {
                 let looked_since = slot.asked_at.is_some_and(|asked| asked >= since);
-                slot.judge.is_doubtful() || !looked_since
+                // One that fails is about to block this probe: the news is only under way.
+                let ill = slot.judge.is_doubtful() || slot.judge.state() == ProbeState::Failing;
+                ill || !looked_since
             })
         })
     }

@@ -118,4 +118,47 @@ mod tests {
         child.wait().expect("its end");
         assert_eq!(seen, (true, false, false));
     }
+
+    /// The agent lives, and another program answers on its port.
+    #[tokio::test]
+    async fn an_answer_from_a_strangers_process_fails_and_names_it() {
+        use crate::health::look::tests::ask;
+        use serde_json::json;
+        use std::{
+            io::{BufRead, BufReader},
+            os::unix::process::CommandExt,
+        };
+        let serve = "import http.server as s; h = s.HTTPServer(('127.0.0.1', 0), s.SimpleHTTPRequestHandler); \
+                     print(h.server_port, flush=True); h.serve_forever()";
+        let mut stranger = Command::new("python3")
+            .args(["-c", serve])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .expect("python3");
+        let mut line = String::new();
+        BufReader::new(stranger.stdout.take().expect("its output")).read_line(&mut line).expect("its port");
+        let port = line.trim().parse().expect("a port");
+        let agent = Command::new("sleep").arg("60").process_group(0).spawn().expect("an agent");
+        let target = |child: &std::process::Child| {
+            let id = "orders/0".parse().expect("a name");
+            Target::instance(id, Some(port), i32::try_from(child.id()).ok())
+        };
+        let (strange, own) = (target(&agent), target(&stranger));
+        let seen = [
+            ask("http", json!({"path": "/"}), &strange).await,
+            ask("tcp", json!({}), &strange).await,
+            ask("http", json!({"path": "/", "identity": false}), &strange).await,
+            ask("http", json!({"path": "/"}), &own).await,
+        ];
+        for mut child in [agent, stranger] {
+            child.kill().expect("its end");
+            child.wait().expect("its end");
+        }
+        for wrong in &seen[..2] {
+            assert!(!wrong.ok && wrong.detail.contains("python3"), "{}", wrong.detail);
+        }
+        assert!(seen[2].ok && seen[3].ok, "{} / {}", seen[2].detail, seen[3].detail);
+    }
 }

@@ -1,5 +1,6 @@
 //! A value that is literal or kept elsewhere (`env:`, `file:`, `exec:`), looked up at the first look and again after
 //! a failure, since secrets are replaced while we run.
+use crate::config::{check_reference, is_reference, resolve};
 use secrecy::SecretString;
 use std::sync::{Mutex, PoisonError};
 
@@ -38,7 +39,7 @@ impl Reference {
         if let Some(known) = known {
             return Ok(known);
         }
-        let found = resolve_secret(&self.text).await.map_err(|fault| fault.message)?;
+        let found = resolve(&self.text).await.map_err(|fault| fault.message)?;
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
         Ok(found)
     }
@@ -46,24 +47,4 @@ impl Reference {
     pub fn forget(&self) {
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
-}
-
-fn is_reference(text: &str) -> bool {
-    ["env:", "file:", "exec:"].iter().any(|scheme| text.starts_with(scheme))
-}
-
-fn check_reference(_: &str) -> Result<(), String> {
-    Ok(())
-}
-
-async fn resolve_secret(text: &str) -> Result<SecretString, crate::domain::Fault> {
-    let cannot = |why: String| crate::domain::Fault::internal(format!("cannot resolve a reference: {why}"));
-    if let Some(name) = text.strip_prefix("env:") {
-        return std::env::var(name).map(SecretString::from).map_err(|error| cannot(error.to_string()));
-    }
-    if let Some(path) = text.strip_prefix("file:") {
-        let text = tokio::fs::read_to_string(path).await.map_err(|error| cannot(error.to_string()))?;
-        return Ok(text.trim_end().to_owned().into());
-    }
-    Ok(text.to_owned().into())
 }

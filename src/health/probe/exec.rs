@@ -13,18 +13,22 @@ use std::{
     path::PathBuf,
     process::Stdio,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 use tokio::{
     io::AsyncReadExt,
     net::unix::pipe,
     process::Command,
     signal::unix::{SignalKind, signal},
+    time::timeout,
 };
 
 /// How much of the end of the output is kept.
 const TAIL: usize = 512;
 /// What reaches the command of our environment, besides what describes the target.
 const INHERITED: &[&str] = &["PATH", "HOME", "LANG", "TZ"];
+/// How long the output may stay open after the end of the command.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// Marks every process of one look, those that leave the group too.
 const MARK: &str = "AGENTD_PROBE";
 
@@ -115,13 +119,15 @@ impl Probe for Exec {
         // The leader is dead and not yet reaped, so its number still means this group and no other.
         group.kill();
         group.over = true;
-        // What is left in the pipe fits into it: bounded.
-        while let Ok(count) = output.try_read(&mut chunk) {
-            if count == 0 || !open {
-                break;
+        // The rest of what it said. One that left the group may hold the pipe open: it is not waited for.
+        let rest = async {
+            while let Ok(count) = output.read(&mut chunk).await
+                && count > 0
+            {
+                keep(&mut tail, &chunk[..count]);
             }
-            keep(&mut tail, &chunk[..count]);
-        }
+        };
+        let _ = timeout(LAST_WORDS, rest).await;
         let status =
             child.wait().await.map_err(|error| format!("cannot see how {program} ended: {error}"))?;
         if status.code() == Some(self.options.expect_exit) {
@@ -180,7 +186,7 @@ fn kill_marked(mark: &str) {
         for pid in found {
             let _ = kill_process(pid, Signal::KILL);
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -231,7 +237,7 @@ mod tests {
         resilience::Clock,
     };
     use serde_json::json;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     fn sh(script: &str) -> serde_json::Value {
         json!({"command": ["sh", "-c", script]})
