@@ -15,6 +15,7 @@ mod doctor;
 mod generate;
 mod help_topics;
 mod init;
+mod quickstart;
 mod report;
 mod status;
 mod tail;
@@ -42,6 +43,7 @@ macro_rules! commands {
 }
 
 commands! {
+    Quickstart => quickstart,
     Status => status,
     Agent => agent,
     Validate => validate,

@@ -1,0 +1,198 @@
+//! A private daemon in a directory of its own: prepared, started, stopped, and proved to be gone.
+use super::traces;
+use crate::{
+    cli::CliError,
+    config::TEMPLATES,
+    domain::{Fault, FaultKind},
+};
+use std::{
+    env, fs, io,
+    os::unix::{
+        fs::{DirBuilderExt, PermissionsExt},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep};
+
+/// Longer than the daemon's own deadline for stopping a fleet.
+const STOP: Duration = Duration::from_secs(90);
+/// What was killed needs a moment to be gone from /proc.
+const GONE: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(20);
+
+pub struct Fleet {
+    home: PathBuf,
+    daemon: Option<Child>,
+}
+
+impl Fleet {
+    /// The directory with a manifest and a copy of the programs, which agents under a uid of their own may execute.
+    pub fn prepare(template_name: &str) -> Result<Self, CliError> {
+        let template = TEMPLATES.iter().find(|template| template.name == template_name).ok_or_else(|| {
+            let names: Vec<_> = TEMPLATES.iter().map(|template| template.name).collect();
+            Fault::not_found(format!("cannot find a template called `{}`", template_name.escape_debug()))
+                .hint(format!("choose one of {}", names.join(", ")))
+        })?;
+        let home = env::temp_dir().join(format!("agentctl-quickstart-{}", fastrand::u64(..)));
+        // Others may enter, as agents must, but not look around. It must be new: a name in /tmp may be a trap.
+        fs::DirBuilder::new().mode(0o711).create(&home).map_err(|e| cannot("make", &home, &e))?;
+        let fleet = Self { home, daemon: None };
+        fs::set_permissions(&fleet.home, fs::Permissions::from_mode(0o711))
+            .map_err(|e| cannot("open", &fleet.home, &e))?;
+        match fleet.fill(template.text) {
+            Ok(()) => Ok(fleet),
+            Err(error) => {
+                fleet.remove()?;
+                Err(error)
+            }
+        }
+    }
+
+    fn fill(&self, manifest: &str) -> Result<(), CliError> {
+        let bin = self.home.join("bin");
+        fs::DirBuilder::new().mode(0o755).create(&bin).map_err(|e| cannot("make", &bin, &e))?;
+        fs::set_permissions(&bin, fs::Permissions::from_mode(0o755)).map_err(|e| cannot("open", &bin, &e))?;
+        let own = env::current_exe().map_err(|e| cannot("find", Path::new("agentctl"), &e))?;
+        let agentd = own.with_file_name("agentd");
+        if !agentd.is_file() {
+            return Err(Fault::new(
+                FaultKind::NotFound,
+                format!("cannot find agentd beside {}", own.display()),
+            )
+            .hint("`cargo build --release` builds both; install.sh installs both")
+            .into());
+        }
+        for (from, to) in [(&own, "agentctl"), (&agentd, "agentd")] {
+            let to = bin.join(to);
+            // A link where it can be one, since the programs are large; another file system needs a copy.
+            fs::hard_link(from, &to)
+                .or_else(|_| fs::copy(from, &to).map(drop))
+                .map_err(|e| cannot("copy", &to, &e))?;
+        }
+        let file = self.manifest();
+        fs::write(&file, manifest).map_err(|e| cannot("write", &file, &e))
+    }
+
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    pub fn manifest(&self) -> PathBuf {
+        self.home.join("agentd.toml")
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.home.join("run").join("agentd.sock")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.home.join("agentd.err")
+    }
+
+    /// Starts agentd; it answers a little later.
+    pub fn launch(&mut self) -> Result<(), CliError> {
+        let log = fs::File::create(self.log()).map_err(|e| cannot("write", &self.log(), &e))?;
+        let mut path = self.home.join("bin").into_os_string();
+        if let Some(rest) = env::var_os("PATH") {
+            path.push(":");
+            path.push(rest);
+        }
+        let mut command = Command::new(self.home.join("bin").join("agentd"));
+        for (name, _) in env::vars_os() {
+            // A setting meant for another daemon.
+            if name.to_string_lossy().starts_with("AGENT") {
+                command.env_remove(name);
+            }
+        }
+        let child = command
+            .arg("--config")
+            .arg(self.manifest())
+            .arg("--state-dir")
+            .arg(self.home.join("state"))
+            .arg("--socket")
+            .arg(self.socket())
+            .env("PATH", path)
+            .current_dir(&self.home)
+            // Out of reach of the terminal's Ctrl-C: we stop it ourselves, in order.
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .map_err(|e| {
+                CliError::from(
+                    Fault::internal(format!("cannot start agentd in {}: {e}", self.home.display()))
+                        .hint("if that file system forbids programs, name another directory in TMPDIR"),
+                )
+            })?;
+        self.daemon = Some(child);
+        Ok(())
+    }
+
+    /// Why the daemon ended although nobody asked it to, if it did.
+    pub fn died(&mut self) -> Option<CliError> {
+        let status = self.daemon.as_mut()?.try_wait().ok().flatten()?;
+        let said = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<_> = said.lines().rev().take(8).collect();
+        let last: Vec<_> = lines.into_iter().rev().collect();
+        Some(
+            Fault::internal(format!("cannot go on: agentd ended with {status}:\n{}", last.join("\n")))
+                .hint("run it again with --keep and read the logs")
+                .into(),
+        )
+    }
+
+    /// Stops the daemon and its agents. What is alive after that is a defect: it is killed and reported.
+    pub async fn stop(&mut self) -> Result<(), CliError> {
+        if let Some(mut daemon) = self.daemon.take() {
+            let pid = rustix::process::Pid::from_child(&daemon);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            let ended = by(STOP, || matches!(daemon.try_wait(), Ok(Some(_)) | Err(_))).await;
+            if !ended {
+                let _ = daemon.kill();
+                let _ = daemon.wait();
+            }
+        }
+        let mut left = Vec::new();
+        by(Duration::from_secs(1), || {
+            left = traces::of(&self.home);
+            left.is_empty()
+        })
+        .await;
+        if left.is_empty() {
+            return Ok(());
+        }
+        for pid in &left {
+            traces::kill(*pid);
+        }
+        let killed = by(GONE, || traces::of(&self.home).is_empty()).await;
+        let end = if killed { "they were killed" } else { "and they cannot be killed" };
+        Err(Fault::internal(format!("cannot say that nothing is left: {} processes were, {end}", left.len()))
+            .into())
+    }
+
+    pub fn remove(&self) -> Result<(), CliError> {
+        fs::remove_dir_all(&self.home).map_err(|e| cannot("remove", &self.home, &e))
+    }
+}
+
+/// Does it hold before the deadline?
+async fn by(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        if holds() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        sleep(LOOK).await;
+    }
+}
+
+fn cannot(what: &str, path: &Path, error: &io::Error) -> CliError {
+    Fault::internal(format!("cannot {what} {}: {error}", path.display())).into()
+}
