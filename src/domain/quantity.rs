@@ -1,5 +1,5 @@
 //! Quantities as people write them: `1h 30m`, `400MiB`. Parsed once, printed the same way.
-use jiff::{SignedDuration, fmt::friendly};
+use jiff::{SignedDuration, SpanRelativeTo, fmt::friendly};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
@@ -25,7 +25,9 @@ impl FromStr for Period {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong =
             || format!("`{}` is not a duration: write it like 500ms, 30s or 1h 30m", text.escape_debug());
-        let parsed: SignedDuration = friendly::SpanParser::new().parse_duration(text).map_err(|_| wrong())?;
+        // Days and weeks are 24 hours each: nobody keeps events for a calendar day.
+        let span = friendly::SpanParser::new().parse_span(text).map_err(|_| wrong())?;
+        let parsed = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
         Duration::try_from(parsed).map(Self).map_err(|_| wrong())
     }
 }
@@ -134,13 +136,14 @@ mod tests {
 
     #[test]
     fn periods_and_sizes_refuse_what_is_not_one() {
-        for bad in ["", "30", "-5s", "5 parsecs", "1h 30"] {
+        for bad in ["", "30", "-5s", "5 parsecs", "1h 30", "1 month", "1y"] {
             assert!(bad.parse::<Period>().is_err(), "{bad:?} was accepted as a period");
         }
         for bad in ["", "MiB", "-1", "1.5GiB", "99999999999GiB", "1TiBx"] {
             assert!(bad.parse::<ByteSize>().is_err(), "{bad:?} was accepted as a size");
         }
         assert_eq!("1h 30m".parse(), Ok(Period::secs(5400)));
+        assert_eq!("90d".parse(), Ok(Period::secs(90 * 86_400)));
         assert_eq!("400MiB".parse(), Ok(ByteSize(400 << 20)));
     }
 
