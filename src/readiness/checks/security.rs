@@ -113,13 +113,15 @@ async fn files(evidence: &Evidence) -> Found {
         name.push(suffix);
         PathBuf::from(name)
     };
+    // Behind the state directory, which is itself looked at, nobody reaches the logs whatever their own mode.
+    let sheltered = paths.logs.starts_with(&paths.state_dir);
     let mut list = vec![
         closed(&paths.state_dir, "state directory", 0o077, true),
         closed(&paths.database, "database", 0o077, true),
         closed(&beside("-wal"), "write-ahead log", 0o077, false),
         closed(&beside("-shm"), "shared memory of the database", 0o077, false),
         closed(&paths.backups, "backups", 0o077, false),
-        closed(&paths.logs, "logs", 0o027, false),
+        closed(&paths.logs, "logs", if sheltered { 0o022 } else { 0o027 }, false),
         // The group may be let in: access.socket_group.
         closed(&paths.runtime_dir, "runtime directory", 0o027, true),
         closed(&paths.socket, "socket", 0o007, true),
