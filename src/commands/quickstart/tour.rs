@@ -33,7 +33,7 @@ pub struct Args {
     /// Keep the directory with the manifest, the logs and the database
     #[arg(long)]
     keep: bool,
-    /// Which fleet; `agentctl init --help` lists the templates
+    /// Which fleet; `agentctl init --list` shows the templates
     #[arg(long, default_value = "bookedbarber", value_name = "NAME")]
     template: String,
 }

@@ -20,6 +20,11 @@ impl Answer {
         assert_eq!(self.code, code, "{self}");
         self
     }
+
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON ({error}) in {self}"))
+    }
 }
 
 impl fmt::Display for Answer {
@@ -28,7 +33,7 @@ impl fmt::Display for Answer {
     }
 }
 
-fn agentctl_bin() -> &'static Path {
+pub fn agentctl_bin() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_agentctl"))
 }
 
