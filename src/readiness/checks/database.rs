@@ -189,8 +189,12 @@ async fn exhaustion(evidence: &Evidence) -> Found {
     let patience = real.checkout_timeout.0.min(PATIENCE);
     let size = real.readers_max.min(SIZE);
     // All are open from the start: what is proved is the edge of the pool, not how fast it grows.
-    let settings =
-        StoreSettings { checkout_timeout: Period(patience), readers_min: real.readers_max, ..real.clone() };
+    let settings = StoreSettings {
+        checkout_timeout: Period(patience),
+        readers_min: size,
+        readers_max: size,
+        ..real.clone()
+    };
     let remark = format!(
         "a scratch pool of {size} readers, the real one has up to {}; a query waits {} ms there, {} ms in the real one",
         real.readers_max,
