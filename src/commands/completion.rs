@@ -16,8 +16,11 @@ use clap_complete::{
 /// The variable that makes agentctl answer a shell instead of running.
 const VARIABLE: &str = "AGENTCTL_COMPLETE";
 
+/// Asks for names, and gives none rather than wait.
+type Source = fn() -> Vec<String>;
+
 /// What completes an argument, by the name its value has in the usage line.
-const NAMES: &[(&str, fn() -> Vec<String>)] = &[
+const NAMES: &[(&str, Source)] = &[
     ("AGENT", agents),
     ("AGENTS", agents),
     ("AGENT[/N]", agents),
@@ -95,7 +98,7 @@ fn with_names(command: clap::Command) -> clap::Command {
     })
 }
 
-fn candidates(source: fn() -> Vec<String>) -> Vec<CompletionCandidate> {
+fn candidates(source: Source) -> Vec<CompletionCandidate> {
     source().into_iter().map(CompletionCandidate::new).collect()
 }
 

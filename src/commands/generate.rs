@@ -10,6 +10,7 @@ use crate::{
 };
 use clap::CommandFactory;
 use std::{
+    fmt::Write,
     fs,
     path::{Path, PathBuf},
 };
@@ -68,7 +69,7 @@ fn pages(directory: &Path, command: &clap::Command) -> Result<u32, Fault> {
 fn exit_status() -> String {
     let mut text = String::from(".SH \"EXIT STATUS\"\n");
     for (exit, meaning) in Exit::ALL {
-        text += &format!(".TP\n\\fB{}\\fR\n{meaning}\n", *exit as u8);
+        let _ = write!(text, ".TP\n\\fB{}\\fR\n{meaning}\n", *exit as u8);
     }
     text
 }
