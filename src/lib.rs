@@ -28,7 +28,13 @@
     clippy::doc_markdown,            // product names are not identifiers
     clippy::needless_pass_by_value,  // handlers own their requests
     clippy::struct_excessive_bools,  // flags are flags
-    clippy::duration_suboptimal_units // 60 s reads as well as a minute
+    clippy::duration_suboptimal_units, // 60 s reads as well as a minute
+    clippy::similar_names,           // pid, ppid and pgid are the kernel's names
+    clippy::naive_bytecount,         // a crate for counting newlines in 64 KiB would be one too many
+    clippy::format_collect,
+    clippy::format_push_string,      // text for people, a screen at most: reads better than write!
+    clippy::unused_async,            // handlers and checks share one shape, whether they wait or not
+    clippy::trivially_copy_pass_by_ref
 )]
 
 pub mod domain;

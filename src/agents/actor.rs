@@ -546,15 +546,12 @@ impl Actor {
 
     /// An order, or the end of everybody who could give one.
     fn take_or_end(&mut self, order: Option<Order>) -> Option<Input> {
-        match order {
-            Some(order) => {
-                self.take(order);
-                None
-            }
-            None => {
-                self.abandoned = true;
-                None
-            }
+        if let Some(order) = order {
+            self.take(order);
+            None
+        } else {
+            self.abandoned = true;
+            None
         }
     }
 

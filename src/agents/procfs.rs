@@ -69,10 +69,11 @@ impl Table {
         for pid in pids() {
             let Some(process) = read(pid) else { continue };
             // Children of kthreadd (2) are the kernel's own and have no environment.
-            if process.ppid != 2 && !process.is_dead() {
-                if let Some(marker) = marker_with(pid, &mut buffer) {
-                    table.markers.insert(pid, marker);
-                }
+            if process.ppid != 2
+                && !process.is_dead()
+                && let Some(marker) = marker_with(pid, &mut buffer)
+            {
+                table.markers.insert(pid, marker);
             }
             table.processes.push(process);
         }

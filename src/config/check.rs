@@ -234,12 +234,11 @@ impl Checker<'_> {
                 best = Some(trial.problems);
             }
         }
-        match best {
-            Some(problems) => self.problems.extend(problems),
-            None => {
-                let wanted: Vec<String> = ids.iter().map(|id| self.wanted(self.shapes.get(*id))).collect();
-                self.wrong_type(key, node, &wanted.join(" or "));
-            }
+        if let Some(problems) = best {
+            self.problems.extend(problems);
+        } else {
+            let wanted: Vec<String> = ids.iter().map(|id| self.wanted(self.shapes.get(*id))).collect();
+            self.wrong_type(key, node, &wanted.join(" or "));
         }
     }
 

@@ -64,14 +64,14 @@ pub fn kinds() -> Kinds {
     let kind = |name, schema, verify| Kind { name, about: "for tests", schema, verify };
     Kinds {
         agents: vec![
-            kind("process", |g| g.subschema_for::<ServiceOptions>(), fine),
-            kind("service", |g| g.subschema_for::<ServiceOptions>(), fine),
-            kind("http", |g| g.subschema_for::<UrlOptions>(), fine),
+            kind("process", schemars::SchemaGenerator::subschema_for::<ServiceOptions>, fine),
+            kind("service", schemars::SchemaGenerator::subschema_for::<ServiceOptions>, fine),
+            kind("http", schemars::SchemaGenerator::subschema_for::<UrlOptions>, fine),
         ],
         probes: vec![
-            kind("http", |g| g.subschema_for::<HttpOptions>(), has_path),
-            kind("postgres", |g| g.subschema_for::<UrlOptions>(), fine),
-            kind("process", |g| g.subschema_for::<NoOptions>(), fine),
+            kind("http", schemars::SchemaGenerator::subschema_for::<HttpOptions>, has_path),
+            kind("postgres", schemars::SchemaGenerator::subschema_for::<UrlOptions>, fine),
+            kind("process", schemars::SchemaGenerator::subschema_for::<NoOptions>, fine),
         ],
     }
 }

@@ -103,7 +103,7 @@ impl Loader {
             &mut self.problems,
         );
         let selected =
-            sources.environment.clone().map_or_else(|| self.selected(&over, &root), |flag| (flag, None));
+            sources.environment.clone().map_or_else(|| Self::selected(&over, &root), |flag| (flag, None));
         let environments: Vec<String> = overlays.iter().map(|(name, _)| name.clone()).collect();
         self.lay(&mut root, overlays, &selected, &shapes);
         tree::merge(&mut root, over);
@@ -117,8 +117,9 @@ impl Loader {
         if self.problems.len() > before {
             return None;
         }
-        let settings = self.deserialize(&root)?;
+        let mut settings = self.deserialize(&root)?;
         verify::verify(&settings, &root, kinds, &self.layers, &mut self.problems);
+        settings.fit_deadlines();
         Some((settings, root, environments))
     }
 
@@ -222,7 +223,7 @@ impl Loader {
     }
 
     /// The environment by variable, else by file; with its place.
-    fn selected(&self, over: &Table, root: &Table) -> (String, Option<Place>) {
+    fn selected(over: &Table, root: &Table) -> (String, Option<Place>) {
         let written = over.get("environment").or_else(|| root.get("environment"));
         match written.and_then(|entry| Some((entry.node.text()?, entry.node.place))) {
             Some((name, place)) => (name.to_owned(), Some(place)),

@@ -71,7 +71,7 @@ fn the_environment_of_the_flag_beats_the_variable_beats_the_file() {
         ("production".into(), 13)
     );
     let environment = Some("dev".to_owned());
-    assert_eq!(readers(Sources { variables, environment, ..Sources::default() }), ("dev".into(), 11));
+    assert_eq!(readers(Sources { environment, variables, ..Sources::default() }), ("dev".into(), 11));
 }
 
 #[test]

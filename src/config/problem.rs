@@ -210,5 +210,5 @@ impl From<Problems> for Fault {
 
 /// Control characters shown, not obeyed: what stands in a file may be hostile.
 fn escaped(text: &str) -> String {
-    annotate_snippets::normalize_untrusted_str(text).to_string()
+    annotate_snippets::normalize_untrusted_str(text).clone()
 }

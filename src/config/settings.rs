@@ -48,6 +48,18 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// A look never takes longer than the time to the next one.
+    pub(super) fn fit_deadlines(&mut self) {
+        for probe in self.agents.iter_mut().flat_map(|agent| &mut agent.probes) {
+            probe.deadline = probe.deadline.min(probe.every);
+        }
+        for dependency in &mut self.dependencies {
+            dependency.deadline = dependency.deadline.min(dependency.every);
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AgentSystem {
@@ -377,7 +389,7 @@ pub struct ProbeSettings {
     /// Between looks, jittered by a tenth.
     #[serde(default = "every")]
     pub every: Period,
-    /// How long one look may take.
+    /// How long one look may take. Default: 5s, or `every` where that is shorter.
     #[serde(default = "deadline")]
     pub deadline: Period,
     /// Failures in a row before it counts as failing.
@@ -400,6 +412,7 @@ pub struct DependencySettings {
     pub kind: String,
     #[serde(default = "every")]
     pub every: Period,
+    /// Default: 5s, or `every` where that is shorter.
     #[serde(default = "deadline")]
     pub deadline: Period,
     #[serde(default = "three")]

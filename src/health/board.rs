@@ -93,7 +93,9 @@ impl Board {
             .filter(|key| matches!(key, Key::Dependency(name) if !self.plan.dependencies.contains_key(name)))
             .cloned()
             .collect();
-        gone.iter().for_each(|key| self.remove(key));
+        for key in &gone {
+            self.remove(key);
+        }
         for (name, planned) in &self.plan.dependencies {
             let subject =
                 self.subjects.entry(Key::Dependency(Arc::clone(name))).or_insert_with(|| Subject::new(now));
@@ -137,7 +139,9 @@ impl Board {
                 .filter(|key| matches!(key, Key::Instance(id) if !present.contains(id)))
                 .cloned()
                 .collect();
-            gone.iter().for_each(|key| self.remove(key));
+            for key in &gone {
+                self.remove(key);
+            }
             self.index();
         }
         for key in changed {
@@ -447,12 +451,11 @@ fn refit(subject: &mut Subject, wanted: &[Arc<Planned>], last_slot: &mut u64) ->
     let mut before = std::mem::take(&mut subject.slots);
     for planned in wanted {
         let kept = before.iter().position(|slot| Arc::ptr_eq(&slot.planned, planned));
-        subject.slots.push(match kept {
-            Some(place) => before.swap_remove(place),
-            None => {
-                *last_slot += 1;
-                Slot::new(*last_slot, Arc::clone(planned))
-            }
+        subject.slots.push(if let Some(place) = kept {
+            before.swap_remove(place)
+        } else {
+            *last_slot += 1;
+            Slot::new(*last_slot, Arc::clone(planned))
         });
     }
     true

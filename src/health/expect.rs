@@ -319,7 +319,7 @@ fn same(seen: &Value, want: &Value) -> bool {
 fn text_is(want: &Value, seen: &str) -> bool {
     match want {
         Value::String(text) => text == seen,
-        scalar => scalar.to_string() == seen.trim(),
+        scalar => *scalar == seen.trim(),
     }
 }
 

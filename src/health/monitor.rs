@@ -219,7 +219,7 @@ impl Inner {
             for item in news {
                 match item {
                     News::Instance(id, generation, observation) => {
-                        fleet.observe(&id, generation, observation)
+                        fleet.observe(&id, generation, observation);
                     }
                     News::Dependency(name, observation) => fleet.observe_dependency(&name, observation),
                     News::Turned(turned, is_event) => self.journal.push(turned, is_event),

@@ -113,7 +113,7 @@ impl Readiness {
                 Ok(0) => {}
                 Ok(plots) => tracing::warn!(plots, "removed scratch copies of an interrupted validation"),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot remove scratch copies of an interrupted validation")
+                    tracing::warn!(%error, "cannot remove scratch copies of an interrupted validation");
                 }
             });
         }

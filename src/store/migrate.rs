@@ -156,7 +156,7 @@ mod tests {
         let mut opened = 0;
         for entry in fs::read_dir(fixtures()).expect("fixtures/state").flatten() {
             let name = entry.file_name().into_string().expect("a name");
-            if !name.ends_with(".db") {
+            if Path::new(&name).extension().is_none_or(|end| end != "db") {
                 continue;
             }
             let home = tempfile::tempdir().expect("a directory");

@@ -7,7 +7,7 @@ use rusqlite::params;
 use tokio::task::spawn_blocking;
 
 /// Rows that one transaction deletes.
-const AT_ONCE: usize = 5_000;
+const AT_ONCE: u32 = 5_000;
 
 /// Whatever their age: a fleet that flaps all night must not fill the disk.
 const MOST_ROWS: u32 = 1_000_000;
@@ -54,11 +54,11 @@ impl Store {
             loop {
                 let deleted = self
                     .write("delete what is past retention", move |connection| {
-                        Ok(connection.prepare_cached(sql)?.execute(params![bound, AT_ONCE as i64])?)
+                        Ok(connection.prepare_cached(sql)?.execute(params![bound, AT_ONCE])?)
                     })
                     .await?;
                 gone += deleted as u64;
-                if deleted < AT_ONCE {
+                if deleted < AT_ONCE as usize {
                     break;
                 }
             }

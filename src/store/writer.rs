@@ -192,7 +192,9 @@ fn work(connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, counts: 
             }
             Err(error) => {
                 tracing::warn!(operations = batch.len(), %error, "a batch of writes was lost");
-                batch.iter_mut().for_each(|job| job.lose(&error));
+                for job in &mut batch {
+                    job.lose(&error);
+                }
                 if !connection.is_autocommit() {
                     // Nothing is left to undo it with if this fails too; the next BEGIN then says so.
                     let _ = connection.execute_batch("ROLLBACK");

@@ -34,7 +34,10 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
     };
     let (lines, mut tail) = last(&directory, &newest, args.lines)?;
     show(&lines, ctl)?;
-    while args.follow {
+    if !args.follow {
+        return Ok(Exit::Ok);
+    }
+    loop {
         let mut lines = tail.more().map_err(|error| unreadable(tail.path(), &error))?;
         if lines.is_empty() {
             // A new day, a new file.
@@ -48,7 +51,6 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
         }
         show(&lines, ctl)?;
     }
-    Ok(Exit::Ok)
 }
 
 /// Where the daemon that answers says, else where one with this state directory would write.

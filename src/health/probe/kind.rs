@@ -37,11 +37,14 @@ impl<P: Probe> Ask for P {
     }
 }
 
+/// Options → what asks, or all that is wrong with them.
+type Compile = fn(&Value) -> Result<Arc<dyn Ask>, Vec<OptionProblem>>;
+
 /// An entry of `PROBES`.
 #[derive(Clone, Copy)]
 pub struct ProbeKind {
     pub kind: Kind,
-    compile: fn(&Value) -> Result<Arc<dyn Ask>, Vec<OptionProblem>>,
+    compile: Compile,
 }
 
 impl ProbeKind {

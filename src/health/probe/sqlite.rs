@@ -159,7 +159,7 @@ mod tests {
         let path = dir.path().join("app.db");
         foreign::tests::make(&path);
         let options = json!({"path": path, "query": foreign::tests::ENDLESS});
-        let probe = compile("sqlite", &options).ok().expect("a probe");
+        let probe = compile("sqlite", &options).expect("a probe");
         let target = Target::local("db", None);
         let deadline = Duration::from_millis(200);
         let began = Instant::now();
