@@ -9,13 +9,14 @@ use super::{
     restart::Outcome,
     rpc,
     runtime::{Channel, Work},
+    separation,
     shared::Shared,
-    start::{self, Refusal, Start},
+    start::{self, Refusal},
     streams::Streams,
 };
 use crate::domain::{
     AgentState, CrashClass, EventKind, ExitReport, Fault, InstanceId, InstanceRecord, InstanceStatus,
-    Observation, Separation,
+    Observation,
 };
 use jiff::Timestamp;
 use std::{
@@ -236,7 +237,9 @@ impl Actor {
                 return sooner;
             }
             Order::Plan(plan, restart) => {
-                self.status.separation = plan.separation();
+                if self.child.is_none() {
+                    self.status.separation = plan.separation(); // of what runs the kernel has told
+                }
                 self.plan = plan;
                 if restart && !matches!(self.machine.state(), AgentState::Stopped | AgentState::Disabled) {
                     self.step(Input::Restart);
@@ -307,16 +310,12 @@ impl Actor {
         };
         let started = prepared.and_then(|spec| {
             let child = Child::spawn(&spec.spawn).map_err(start::spawn_refusal)?;
-            Ok((spec, child))
+            Ok((spec.port, child))
         });
         match started {
-            Ok((Start { port, spawn }, child)) => {
+            Ok((port, child)) => {
                 self.status.port = port;
-                self.status.separation = match (&self.plan.user, &spawn.cgroup) {
-                    (Some(_), _) => Separation::OwnUser,
-                    (None, Some(_)) => Separation::OwnCgroup,
-                    (None, None) => Separation::None,
-                };
+                self.status.separation = separation::of(child.pid);
                 self.save(&child, false).await;
                 self.tell(EventKind::AgentStarted, format!("started as pid {}", child.pid));
                 self.begin(Some(child));
@@ -341,14 +340,14 @@ impl Actor {
         match refusal {
             Refusal::PortHeld(holder) => Input::PortHeld(holder),
             Refusal::Failed(class, fault) => {
-                let hint = fault.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
-                let reason = format!("{}{hint}", fault.message);
+                let reason = fault.message;
                 self.status.last_exit = Some(ExitReport {
                     at: self.shared.clock.now(),
                     code: None,
                     signal: None,
                     class: Some(class),
                     last_words: None,
+                    hint: fault.hint,
                 });
                 self.tell(EventKind::AgentExited, format!("not started: {reason}"));
                 Input::Ended { outcome: Outcome::Failed(class), ran: Duration::ZERO, reason: Some(reason) }
@@ -371,6 +370,7 @@ impl Actor {
         self.tell(EventKind::AgentAdopted, format!("adopted pid {}", child.pid));
         self.begin(Some(child));
         self.status.adopted = true;
+        self.status.separation = separation::of(record.pid);
         self.status.started_at = Some(record.started_at);
         self.status.port = record.port;
         let was_ready = record.was_ready;

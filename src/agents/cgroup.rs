@@ -1,6 +1,5 @@
 //! A cgroup (version 2) for each instance, where the machine lets us make one: membership that no fork escapes.
 //! Nothing here is needed: without it process groups, descent and the marker do the same work with more effort.
-use super::procfs;
 use crate::domain::InstanceId;
 use std::{
     fs, io,
@@ -103,14 +102,6 @@ impl CgroupTree {
 pub fn owner_of(fleet_id: &str, pid: i32) -> Option<InstanceId> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     owner_in(&text, fleet_id)
-}
-
-/// The instance that a process belongs to by its cgroup or, weaker, by the marker it was started with.
-pub fn owner_by_any_sign(fleet_id: &str, pid: i32) -> Option<InstanceId> {
-    owner_of(fleet_id, pid).or_else(|| {
-        let marker = procfs::marker(pid).filter(|marker| marker.fleet == fleet_id)?;
-        marker.instance.parse().ok()
-    })
 }
 
 /// Agents may nest cgroups; nobody nests them deeper in earnest.

@@ -21,6 +21,7 @@ mod restart;
 mod roster;
 mod rpc;
 mod runtime;
+mod separation;
 mod shared;
 mod snapshot;
 mod start;

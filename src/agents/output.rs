@@ -15,7 +15,12 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{net::unix::pipe::Receiver, sync::mpsc, task::JoinHandle, time::Instant};
+use tokio::{
+    net::unix::pipe::Receiver,
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+    time::Instant,
+};
 
 /// Where an instance's output comes from and goes.
 pub struct OutputSpec {
@@ -26,7 +31,7 @@ pub struct OutputSpec {
     pub max_size: u64,
     pub keep: u32,
     pub clock: Clock,
-    /// Lines of stdout that begin with `{` go here instead of the log.
+    /// Lines of stdout that are JSON-RPC messages go here instead of the log.
     pub messages: Option<mpsc::Sender<String>>,
 }
 
@@ -44,6 +49,8 @@ impl Output {
             stdout: receiver(&spec.stdout)?,
             stderr: receiver(&spec.stderr)?,
             busy: AtomicBool::new(false),
+            flush: Notify::new(),
+            flushing: AtomicBool::new(false),
         });
         let recent = Arc::new(Mutex::new(Recent::default()));
         let task = tokio::spawn(follow(spec, streams.clone(), recent.clone()));
@@ -60,10 +67,22 @@ impl Output {
         *self.recent.lock().unwrap_or_else(PoisonError::into_inner) = Recent::default();
     }
 
-    /// Until everything printed so far has been read, or the time is over: call it between an end and `recent`.
+    /// Until everything printed so far has been read, or the time is over: call it between an end and `recent`. A last
+    /// line without its newline counts as a line then.
     pub async fn settle(&self, timeout: Duration) {
         let end = Instant::now() + timeout;
-        while !self.streams.is_drained() && Instant::now() < end {
+        let mut asked = false;
+        while Instant::now() < end {
+            if self.streams.is_drained() {
+                if asked && !self.streams.flushing.load(Ordering::SeqCst) {
+                    return;
+                }
+                if !asked {
+                    asked = true;
+                    self.streams.flushing.store(true, Ordering::SeqCst);
+                    self.streams.flush.notify_one();
+                }
+            }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -94,6 +113,9 @@ struct Streams {
     stderr: Receiver,
     /// Something has been read that is not in the log or among the recent lines yet.
     busy: AtomicBool,
+    /// Asks the reader to take unfinished lines for finished; `flushing` until it has.
+    flush: Notify,
+    flushing: AtomicBool,
 }
 
 impl Streams {
@@ -160,6 +182,12 @@ impl Splitter {
             self.partial = Vec::new();
         }
     }
+
+    /// What has no newline yet, as a line.
+    fn finish(&mut self) -> Option<Vec<u8>> {
+        self.skipping = false;
+        Some(std::mem::take(&mut self.partial)).filter(|line| !line.is_empty())
+    }
 }
 
 fn receiver(path: &Path) -> Result<Receiver, Fault> {
@@ -182,10 +210,24 @@ async fn follow(spec: OutputSpec, streams: Arc<Streams>, recent: Arc<Mutex<Recen
                 Ok(()) => (&streams.stderr, &mut err, "stderr", None),
                 Err(_) => return,
             },
+            () = streams.flush.notified() => {
+                let mut turn = Turn::default();
+                for (splitter, name) in [(&mut out, "stdout"), (&mut err, "stderr")] {
+                    if let Some(line) = splitter.finish() {
+                        recent.lock().unwrap_or_else(PoisonError::into_inner).push(&line);
+                        turn.add(&spec.clock.now(), name, &line, false);
+                    }
+                }
+                if turn.lines > 0 {
+                    log.append(&turn.text, turn.lines);
+                }
+                streams.flushing.store(false, Ordering::SeqCst);
+                continue;
+            }
         };
         streams.busy.store(true, Ordering::SeqCst);
         let now = spec.clock.now();
-        let mut turn = Turn { text: Vec::new(), lines: 0, messages: Vec::new() };
+        let mut turn = Turn::default();
         let mut taken = 0;
         let mut chunk = vec![0; CHUNK];
         while taken < TURN {
@@ -193,7 +235,7 @@ async fn follow(spec: OutputSpec, streams: Arc<Streams>, recent: Arc<Mutex<Recen
             taken += length;
             let mut recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
             splitter.feed(&chunk[..length], |line, cut| {
-                if messages.is_some() && !cut && line.first() == Some(&b'{') {
+                if messages.is_some() && !cut && is_message(line) {
                     turn.messages.push(String::from_utf8_lossy(line).into_owned());
                 } else {
                     recent.push(line);
@@ -218,7 +260,14 @@ async fn follow(spec: OutputSpec, streams: Arc<Streams>, recent: Arc<Mutex<Recen
     }
 }
 
+/// A JSON object that names its protocol. Any other is a log line of a program that logs in JSON.
+fn is_message(line: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"jsonrpc\"";
+    line.first() == Some(&b'{') && line.windows(NAME.len()).any(|window| window == NAME)
+}
+
 /// What one turn read, on its way to the log.
+#[derive(Default)]
 struct Turn {
     text: Vec<u8>,
     lines: u64,
@@ -227,8 +276,8 @@ struct Turn {
 
 impl Turn {
     fn add(&mut self, now: &jiff::Timestamp, name: &str, line: &[u8], cut: bool) {
+        let mark = if cut || line.len() > LONGEST_LINE { " …[cut]" } else { "" };
         let line = String::from_utf8_lossy(&line[..line.len().min(LONGEST_LINE)]);
-        let mark = if cut { " …[cut]" } else { "" };
         self.text.extend_from_slice(format!("{now:.3} {name} {line}{mark}\n").as_bytes());
         self.lines += 1;
     }
@@ -292,18 +341,28 @@ mod tests {
         let (out, err, log) = (spec.stdout.clone(), spec.stderr.clone(), spec.log.clone());
         let output = Output::start(spec).expect("a reader");
         let (out, err) = (open_writer(&out).expect("out"), open_writer(&err).expect("err"));
-        rustix::io::write(&out, b"hello\n{\"id\":1}\n").expect("written");
+        rustix::io::write(&out, b"hello\n{\"level\":\"info\"}\n{\"jsonrpc\":\"2.0\",\"id\":1}\n")
+            .expect("written");
         output.settle(Duration::from_secs(5)).await;
         rustix::io::write(&err, b"bad \0 thing\n").expect("written");
         output.settle(Duration::from_secs(5)).await;
-        assert_eq!(messages.recv().await.as_deref(), Some("{\"id\":1}"));
-        assert_eq!(output.recent(), ["hello", "bad \0 thing"]);
+        assert_eq!(messages.recv().await.as_deref(), Some("{\"jsonrpc\":\"2.0\",\"id\":1}"));
+        assert_eq!(output.recent(), ["hello", "{\"level\":\"info\"}", "bad \0 thing"]);
         let lines = tail(&log, 9).expect("a log");
-        assert_eq!(lines.len(), 2);
+        assert_eq!(lines.len(), 3);
         assert!(
-            lines[0].ends_with(" stdout hello") && lines[1].ends_with(" stderr bad \0 thing"),
+            lines[0].ends_with(" stdout hello")
+                && lines[1].ends_with(" stdout {\"level\":\"info\"}")
+                && lines[2].ends_with(" stderr bad \0 thing"),
             "{lines:?}"
         );
+        // A dying program may not get as far as its newline.
+        rustix::io::write(&err, b"Segmentation fau").expect("written");
+        output.settle(Duration::from_secs(5)).await;
+        assert_eq!(output.recent().last().map(String::as_str), Some("Segmentation fau"));
+        assert!(tail(&log, 1).expect("a log")[0].ends_with(" stderr Segmentation fau"));
+        output.settle(Duration::from_secs(5)).await;
+        assert_eq!(tail(&log, 9).expect("a log").len(), 4, "it was told twice");
         output.forget();
         assert!(output.recent().is_empty());
     }

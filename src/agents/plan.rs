@@ -77,7 +77,7 @@ impl Plan {
         }
     }
 
-    /// Is it set apart from the operator by its user alone? A cgroup can be known only once it runs.
+    /// What is to set it apart from the operator; what does is looked up once it runs.
     pub fn separation(&self) -> Separation {
         if self.user.is_some() || self.work == Work::External {
             Separation::OwnUser

@@ -14,7 +14,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
-use std::{env, ffi::OsString, net::TcpListener};
+use std::{env, ffi::OsString, io, net::TcpListener};
 
 /// Ready to be spawned.
 pub struct Start {
@@ -97,16 +97,43 @@ fn choose_port(plan: &Plan, launch: &Launch, index: u32) -> Result<Option<u16>, 
     }
     let Some(port) = plan.port(index) else { return Ok(None) };
     let port = port.ok_or_else(|| failed("its replica's port would pass 65535".into()))?;
-    // What cannot be looked up does not hold up a start: the program itself will say that it cannot bind.
-    if !ports::is_listening(port).unwrap_or(false) {
-        return Ok(Some(port));
+    let bind = || TcpListener::bind(("0.0.0.0", port)).map(drop);
+    match preflight(port, ports::is_listening(port), bind, ports::holders) {
+        Some(holder) => Err(Refusal::PortHeld(holder)),
+        None => Ok(Some(port)),
     }
-    let holders = ports::holders(port).unwrap_or_default();
-    let who = holders.first().map_or_else(
-        || "a process of another user".to_owned(),
-        |holder| format!("pid {} ({})", holder.pid, holder.command.escape_debug()),
-    );
-    Err(Refusal::PortHeld(format!("port {port} is held by {who}")))
+}
+
+/// Who keeps the port from us; none if nobody seems to. Where the kernel's list cannot be read, an attempt to bind
+/// tells held from free, though not by whom.
+fn preflight(
+    port: u16,
+    listed: io::Result<bool>,
+    bind: impl FnOnce() -> io::Result<()>,
+    holders: impl FnOnce(u16) -> io::Result<Vec<ports::Holder>>,
+) -> Option<String> {
+    match listed {
+        Ok(false) => None,
+        Ok(true) => {
+            let holders = holders(port).unwrap_or_default();
+            let who = holders.first().map_or_else(
+                || "a process of another user".to_owned(),
+                |holder| format!("pid {} ({})", holder.pid, holder.command.escape_debug()),
+            );
+            Some(format!("port {port} is held by {who}"))
+        }
+        Err(blind) => match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                Some(format!("port {port} is held, and who holds it cannot be seen: /proc/net/tcp: {blind}"))
+            }
+            tried => {
+                // The program itself will say if it cannot bind; that nobody looked must be known then.
+                let bound = tried.map_or_else(|error| error.to_string(), |()| "it could be bound".to_owned());
+                tracing::warn!(port, %blind, bound, "cannot see who listens: /proc/net/tcp cannot be read");
+                None
+            }
+        },
+    }
 }
 
 /// What every child gets, and nothing of the daemon's own beside it.
@@ -144,6 +171,8 @@ pub struct End {
     /// For people: one line.
     pub reason: String,
     last_words: Option<String>,
+    /// What to do about it.
+    hint: Option<&'static str>,
 }
 
 impl End {
@@ -154,6 +183,7 @@ impl End {
             signal: self.ended.and_then(|ended| ended.signal),
             class: self.class,
             last_words: self.last_words.clone(),
+            hint: self.class.and(self.hint).map(str::to_owned),
         }
     }
 }
@@ -182,19 +212,31 @@ pub async fn examine(
     };
     let well = ended.is_some_and(|ended| ended.code == Some(0));
     if asked || well {
-        return End { ended, class: None, reason: how, last_words: None };
+        return End { ended, class: None, reason: how, last_words: None, hint: None };
     }
-    let mut reason = match class {
-        CrashClass::Unknown => how,
-        class => format!("{} ({how})", class.as_str()),
-    };
-    if let Some(words) = &last_words {
-        reason = format!("{reason}: {}", words.escape_debug());
+    let reason = obituary(class, &how, last_words.as_deref());
+    End { ended, class: Some(class), reason, last_words, hint: hint(class) }
+}
+
+/// `import error: ModuleNotFoundError: No module named 'x' (exit code 1)`. The words are untrusted: control characters
+/// are escaped, and nothing else, so that they read as they were printed.
+fn obituary(class: CrashClass, how: &str, words: Option<&str>) -> String {
+    let words = words.map(|words| {
+        words.chars().fold(String::with_capacity(words.len()), |mut plain, letter| {
+            if letter.is_control() {
+                plain.extend(letter.escape_default());
+            } else {
+                plain.push(letter);
+            }
+            plain
+        })
+    });
+    match (class, words) {
+        (CrashClass::Unknown, Some(words)) => format!("{how}: {words}"),
+        (CrashClass::Unknown, None) => how.to_owned(),
+        (class, Some(words)) => format!("{}: {words} ({how})", class.as_str()),
+        (class, None) => format!("{} ({how})", class.as_str()),
     }
-    if let Some(hint) = hint(class) {
-        reason = format!("{reason}; {hint}");
-    }
-    End { ended, class: Some(class), reason, last_words }
 }
 
 /// What to do about it, where one thing is likely.
@@ -206,5 +248,42 @@ fn hint(class: CrashClass) -> Option<&'static str> {
         CrashClass::PortInUse => Some("`ss -ltnp` names who listens"),
         CrashClass::OutOfMemory => Some("raise limits.memory, or find what it keeps"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_says_each_thing_once_and_quotes_as_it_was_printed() {
+        let words = Some("ModuleNotFoundError: No module named 'langgraph'");
+        for (class, words, want) in [
+            (
+                CrashClass::Import,
+                words,
+                "import error: ModuleNotFoundError: No module named 'langgraph' (exit code 1)",
+            ),
+            (CrashClass::Unknown, Some("boom \"x\""), "exit code 1: boom \"x\""),
+            (CrashClass::Unknown, None, "exit code 1"),
+            (CrashClass::OutOfMemory, None, "out of memory (exit code 1)"),
+            (CrashClass::Unknown, Some("a\u{1b}[2Jb\nc"), "exit code 1: a\\u{1b}[2Jb\\nc"),
+        ] {
+            assert_eq!(obituary(class, "exit code 1", words), want);
+        }
+    }
+
+    #[test]
+    fn a_port_nobody_could_look_up_is_not_taken_for_free() {
+        let blind = || Err(io::ErrorKind::PermissionDenied.into());
+        let taken = || Err(io::ErrorKind::AddrInUse.into());
+        let unasked = |_| -> io::Result<Vec<ports::Holder>> { panic!("who holds it was looked up blindly") };
+        let held = preflight(80, blind(), taken, unasked).expect("held");
+        assert!(held.contains("port 80 is held") && held.contains("/proc/net/tcp"), "{held}");
+        assert_eq!(preflight(80, blind(), || Ok(()), unasked), None);
+        assert_eq!(preflight(80, blind(), || Err(io::ErrorKind::PermissionDenied.into()), unasked), None);
+        let unseen = preflight(80, Ok(true), || Ok(()), |_| Ok(Vec::new())).expect("held");
+        assert!(unseen.contains("another user"), "{unseen}");
+        assert_eq!(preflight(80, Ok(false), taken, unasked), None, "a free port is not bound for nothing");
     }
 }

@@ -10,7 +10,7 @@ use super::{
     server::Router,
 };
 use crate::{
-    agents::{Supervisor, SupervisorParts},
+    agents::{Supervisor, SupervisorParts, child::raise_open_files},
     auth::{Directory, Names},
     config::{self, Kinds, Paths, Problems, Settings, Sources},
     domain::{EventKind, Fault, FaultKind, Permission},
@@ -19,7 +19,6 @@ use crate::{
     resilience::Clock,
     store::Store,
 };
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     fs::{self, DirBuilder, Permissions},
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
@@ -87,7 +86,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let paths = Arc::new(Paths::new(&plan.settings));
     make_private(&paths.state_dir)?;
     let lock = Lock::take(&paths.lock).await?;
-    let descriptors = raise_descriptors();
+    let descriptors = raise_open_files();
     let group = socket_group(&plan.settings)?;
     let operators = Bound::bind(&paths.socket, Access::Operators { group })?;
     let reporters = Bound::bind(&paths.report_socket, Access::Everyone)?;
@@ -214,19 +213,6 @@ fn socket_group(settings: &Settings) -> Result<Option<u32>, Fault> {
         )
         .hint("`socket_group` under [access] takes a name from /etc/group or a number")
     })
-}
-
-/// The soft limit of open files to the hard one: hundreds of agents and as many clients pass the usual 1,024.
-fn raise_descriptors() -> u64 {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: maximum, maximum };
-    match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => maximum.unwrap_or(u64::MAX),
-        Err(error) => {
-            tracing::warn!(%error, "cannot raise the limit of open files");
-            current.unwrap_or(u64::MAX)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -81,9 +81,11 @@ pub struct Caller {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Separation {
-    /// Runs under a uid of its own.
+    /// Runs under a uid that is not the daemon's: the kernel keeps it from the operator's files and processes.
     OwnUser,
-    /// Same uid, but in a cgroup of its own that it cannot leave.
+    /// Same uid, but in a cgroup of its own that it cannot leave. Who owns a cgroup hierarchy may move within it, and
+    /// root owns them all, so a process of the daemon's own uid can always leave: `agents` never reports this. Being
+    /// seen in an agent's cgroup still makes a caller that agent; not being there proves nothing.
     OwnCgroup,
     /// Nothing but goodwill.
     None,

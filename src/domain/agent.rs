@@ -146,6 +146,9 @@ pub struct ExitReport {
     /// The line of its output that says most, cut to 300 characters. Untrusted text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_words: Option<String>,
+    /// What to do about it, where one thing is likely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// One instance, as a snapshot.

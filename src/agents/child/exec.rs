@@ -17,8 +17,8 @@ use tokio::io::{Interest, unix::AsyncFd};
 pub(super) struct Confinement {
     /// Private memory in bytes (RLIMIT_DATA).
     pub data: Option<u64>,
-    /// RLIMIT_NOFILE.
-    pub open_files: Option<u64>,
+    /// RLIMIT_NOFILE, soft and hard.
+    pub open_files: Option<(u64, u64)>,
     /// RLIMIT_NPROC.
     pub processes: Option<u64>,
     /// uid and gid; supplementary groups are dropped with them.
@@ -48,10 +48,11 @@ fn confine(to: &Confinement) -> io::Result<()> {
         check(unsafe { libc::write(procs.as_raw_fd(), c"0".as_ptr().cast(), 1) } == 1)?;
     }
     default_signals();
-    limit(libc::RLIMIT_CORE, Some(0))?;
-    limit(libc::RLIMIT_DATA, to.data)?;
+    let both = |bound| (bound, bound);
+    limit(libc::RLIMIT_CORE, Some((0, 0)))?;
+    limit(libc::RLIMIT_DATA, to.data.map(both))?;
     limit(libc::RLIMIT_NOFILE, to.open_files)?;
-    limit(libc::RLIMIT_NPROC, to.processes)?;
+    limit(libc::RLIMIT_NPROC, to.processes.map(both))?;
     if let Some((uid, gid)) = to.user {
         // SAFETY: no pointers but the empty list. Groups first: after setuid there is no right to drop them.
         unsafe {
@@ -75,9 +76,9 @@ fn default_signals() {
     }
 }
 
-fn limit(resource: libc::__rlimit_resource_t, bound: Option<u64>) -> io::Result<()> {
-    let Some(bound) = bound else { return Ok(()) };
-    let bound = libc::rlimit { rlim_cur: bound, rlim_max: bound };
+fn limit(resource: libc::__rlimit_resource_t, bound: Option<(u64, u64)>) -> io::Result<()> {
+    let Some((soft, hard)) = bound else { return Ok(()) };
+    let bound = libc::rlimit { rlim_cur: soft, rlim_max: hard };
     // SAFETY: the struct lives for the call.
     check(unsafe { libc::setrlimit(resource, &raw const bound) } == 0)
 }

@@ -1,4 +1,5 @@
 //! One child process from spawn to a verified end.
+mod descriptors;
 mod exec;
 mod fifo;
 #[cfg(test)]
@@ -9,6 +10,7 @@ mod program;
 mod stop;
 
 pub use super::cgroup::Cgroup;
+pub use descriptors::raise_open_files;
 pub use fifo::{ensure_fifo, open_reader, open_writer};
 pub use orphans::{become_subreaper, reap_orphans};
 pub use process::{Child, Ended, SpawnSpec, Stdin};

@@ -1,5 +1,6 @@
 //! A child in a process group of its own, watched through its pidfd.
 use super::{
+    descriptors,
     exec::{self, Confinement},
     fifo, program,
     stop::{self, Group, StopReport},
@@ -194,7 +195,7 @@ fn start(spec: &SpawnSpec, program: &Path, cgroup: Option<&Cgroup>) -> Result<i3
     });
     let confinement = Confinement {
         data: spec.limits.memory.map(|bytes| bytes.0),
-        open_files: spec.limits.open_files,
+        open_files: descriptors::for_child(spec.limits.open_files),
         processes: spec.limits.processes,
         user: spec.user,
         cgroup: entrance.transpose()?.map(|file: File| file.into()),

@@ -150,6 +150,11 @@ fn page(reply: &ShowReply, width: Option<usize>) -> String {
         table.row(instance_row(instance, reply.at));
     }
     let _ = write!(text, "\n{}", table.render(width));
+    for instance in agent.instances.iter().filter(|instance| instance.state.needs_a_look()) {
+        if let Some(hint) = instance.last_exit.as_ref().and_then(|exit| exit.hint.as_deref()) {
+            let _ = writeln!(text, "\nhint for {}: {}", instance.id, one_line(hint));
+        }
+    }
     if !reply.probes.is_empty() {
         let mut table = Table::new(&["TARGET", "PROBE", "KIND", "STATE", "SINCE", "SAW"]);
         for probe in &reply.probes {
