@@ -5,12 +5,13 @@ set -eu
 
 usage() {
 	cat <<'TXT'
-Usage: ./install.sh [--prefix DIR] [--destdir DIR] [--uninstall]
+Usage: ./install.sh [--prefix DIR] [--destdir DIR] [--binaries DIR | --no-build] [--uninstall]
 
   --prefix DIR    where to install [default: /usr/local for root, else ~/.local]
-  --destdir DIR   put everything below DIR, for packagers; PREFIX stays what the files will say
+  --destdir DIR   put everything below DIR, for packagers; PREFIX stays what the files will say [env: DESTDIR]
+  --binaries DIR  build nothing; install the agentctl and agentd that DIR holds
+  --no-build      the same with target/release
   --uninstall     remove what an earlier run installed under the same prefix
-  --no-build      install what target/release already holds
 TXT
 }
 
@@ -21,18 +22,26 @@ fail() {
 }
 
 prefix=
-destdir=
+destdir=${DESTDIR-}
 uninstall=no
 build=yes
+binaries=${CARGO_TARGET_DIR:-target}/release
 while [ $# -gt 0 ]; do
 	case $1 in
-	--prefix | --destdir)
+	--prefix | --destdir | --binaries)
 		[ $# -ge 2 ] || fail "$1 needs a directory"
-		if [ "$1" = --prefix ]; then prefix=$2; else destdir=$2; fi
-		shift
+		option=$1 value=$2
+		shift 2
+		set -- "$option=$value" "$@"
+		continue
 		;;
 	--prefix=*) prefix=${1#*=} ;;
 	--destdir=*) destdir=${1#*=} ;;
+	--binaries=*)
+		binaries=${1#*=}
+		case $binaries in /*) ;; *) binaries=$PWD/$binaries ;; esac
+		build=no
+		;;
 	--uninstall) uninstall=yes ;;
 	--no-build) build=no ;;
 	-h | --help)
@@ -61,41 +70,45 @@ case $prefix in
 esac
 prefix=${prefix%/}
 
-# Every file we install, as SOURCE MODE TARGET-UNDER-PREFIX; uninstalling reads the same list.
+# Every file we install, as MODE TARGET-UNDER-PREFIX SOURCE; uninstalling reads the same list.
 files() {
-	echo "target/release/agentctl 755 bin/agentctl"
-	echo "target/release/agentd 755 bin/agentd"
-	echo "completions/agentctl.bash 644 share/bash-completion/completions/agentctl"
-	echo "completions/_agentctl 644 share/zsh/site-functions/_agentctl"
-	echo "completions/agentctl.fish 644 share/fish/vendor_completions.d/agentctl.fish"
+	echo "755 bin/agentctl $binaries/agentctl"
+	echo "755 bin/agentd $binaries/agentd"
+	echo "644 share/bash-completion/completions/agentctl completions/agentctl.bash"
+	echo "644 share/zsh/site-functions/_agentctl completions/_agentctl"
+	echo "644 share/fish/vendor_completions.d/agentctl.fish completions/agentctl.fish"
 	for page in man/*.[1-8]; do
-		echo "$page 644 share/man/man${page##*.}/${page##*/}"
+		echo "644 share/man/man${page##*.}/${page##*/} $page"
 	done
 	for text in README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE dist/agentd.example.toml dist/agentd.schema.json; do
-		[ ! -e "$text" ] || echo "$text 644 share/doc/agentctl/${text##*/}"
+		echo "644 share/doc/agentctl/${text##*/} $text"
 	done
-	echo "dist/systemd/agentd.service 644 lib/systemd/system/agentd.service"
-	echo "dist/systemd/agentd.user.service 644 share/systemd/user/agentd.service"
+	echo "644 lib/systemd/system/agentd.service dist/systemd/agentd.service"
+	echo "644 share/systemd/user/agentd.service dist/systemd/agentd.user.service"
 }
 
 if [ "$uninstall" = yes ]; then
+	top=$destdir$prefix
 	removed=0
 	list=$(files)
 	# Pages of commands that this version no longer has go too.
-	for page in "$destdir$prefix"/share/man/man1/agentctl*.1; do
+	for page in "$top"/share/man/man1/agentctl*.1; do
 		[ ! -e "$page" ] || list="$list
-- - share/man/man1/${page##*/}"
+644 share/man/man1/${page##*/} -"
 	done
-	while read -r _ _ target; do
-		if [ -e "$destdir$prefix/$target" ]; then
-			rm -f "$destdir$prefix/$target"
-			removed=$((removed + 1))
-		fi
+	while read -r _ target _; do
+		[ -e "$top/$target" ] || continue
+		rm -f "$top/$target"
+		removed=$((removed + 1))
+		# The directories that this leaves empty, except those that every system has.
+		case $prefix in
+		/usr | /usr/local) rmdir "$top/share/doc/agentctl" 2>/dev/null || : ;;
+		*) (cd "$top" && rmdir -p "$(dirname "$target")" 2>/dev/null) || : ;;
+		esac
 	done <<LIST
 $list
 LIST
-	rmdir "$destdir$prefix/share/doc/agentctl" 2>/dev/null || :
-	echo "removed $removed files from $destdir$prefix"
+	echo "removed $removed files from $top"
 	echo "left alone: every agentd.toml, and what agentd stored (/var/lib/agentd or ~/.local/state/agentd)"
 	exit 0
 fi
@@ -110,22 +123,24 @@ if [ "$build" = yes ]; then
 	fi
 	cargo build --release --locked
 fi
-[ -x target/release/agentctl ] && [ -x target/release/agentd ] ||
-	fail "target/release holds no agentctl and agentd" "cargo build --release, or leave --no-build away"
+[ -x "$binaries/agentctl" ] && [ -x "$binaries/agentd" ] ||
+	fail "$binaries holds no agentctl and agentd" "cargo build --release makes both; or leave --binaries and --no-build away"
 
 top=$destdir$prefix
 mkdir -p "$top" 2>/dev/null || fail "cannot write to $top" "choose a --prefix of your own, or run it as root"
-files | while read -r source mode target; do
+files | while read -r mode target source; do
+	# Each step says `exit`, since the `||` below switches `set -e` off in here.
 	to=$top/$target
-	mkdir -p "$(dirname "$to")"
+	mkdir -p "$(dirname "$to")" || exit 1
 	# A new file beside the old one, then a rename: a running agentd keeps its own, and no reader sees half of one.
 	new=$to.new.$$
 	case $target in
 	*/systemd/*) sed "s|/usr/local/bin/|$prefix/bin/|g" "$source" >"$new" ;;
 	*) cp "$source" "$new" ;;
-	esac
-	chmod "$mode" "$new"
-	mv -f "$new" "$to"
+	esac && chmod "$mode" "$new" && mv -f "$new" "$to" || {
+		rm -f "$new"
+		exit 1
+	}
 done || fail "cannot write everything under $top" "choose a --prefix of your own, or run it as root"
 
 echo "installed agentctl and agentd under $top"

@@ -145,19 +145,28 @@ impl Fleet {
         )
     }
 
-    /// Stops the daemon and its agents. What is alive after that is a defect: it is killed and reported.
-    pub async fn stop(&mut self) -> Result<(), CliError> {
+    /// Stops the daemon and its agents. What is alive after that is a defect: it is killed and reported. Where `hurry`
+    /// comes before they have ended in order, they are killed.
+    pub async fn stop(&mut self, hurry: impl Future<Output = ()>) -> Result<(), CliError> {
+        let mut hurried = false;
         if let Some(mut daemon) = self.daemon.take() {
             let pid = rustix::process::Pid::from_child(&daemon);
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-            let ended = by(STOP, || matches!(daemon.try_wait(), Ok(Some(_)) | Err(_))).await;
+            let ended = tokio::select! {
+                ended = by(STOP, || matches!(daemon.try_wait(), Ok(Some(_)) | Err(_))) => ended,
+                () = hurry => {
+                    hurried = true;
+                    false
+                }
+            };
             if !ended {
                 let _ = daemon.kill();
                 let _ = daemon.wait();
             }
         }
         let mut left = Vec::new();
-        by(Duration::from_secs(1), || {
+        let gone = if hurried { Duration::ZERO } else { Duration::from_secs(1) };
+        by(gone, || {
             left = traces::of(&self.home);
             left.is_empty()
         })
@@ -165,10 +174,18 @@ impl Fleet {
         if left.is_empty() {
             return Ok(());
         }
-        for pid in &left {
-            traces::kill(*pid);
+        // Again and again: one that was just forking may have left another behind.
+        let killed = by(GONE, || {
+            let still = traces::of(&self.home);
+            for pid in &still {
+                traces::kill(*pid);
+            }
+            still.is_empty()
+        })
+        .await;
+        if hurried && killed {
+            return Ok(());
         }
-        let killed = by(GONE, || traces::of(&self.home).is_empty()).await;
         let end = if killed { "they were killed" } else { "and they cannot be killed" };
         Err(Fault::internal(format!("cannot say that nothing is left: {} processes were, {end}", left.len()))
             .into())

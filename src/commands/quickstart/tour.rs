@@ -50,8 +50,8 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
         shown = show(&mut fleet, &args, ctl) => shown,
         () = stops.asked() => Err(CliError::Interrupted),
     };
-    ctl.ui.note("\nStopping the daemon and its agents ...");
-    let stopped = fleet.stop().await;
+    ctl.ui.note("\nStopping the daemon and its agents ... (Ctrl-C kills them)");
+    let stopped = fleet.stop(stops.asked()).await;
     if args.keep {
         ctl.ui.note(&format!("Nothing is left running. The directory is kept: {}", fleet.home().display()));
     } else {

@@ -3,6 +3,7 @@ use super::{Answer, agentctl, agentctl_bin};
 use std::{
     ffi::OsStr,
     fs,
+    io::{Read, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -17,10 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Daemon {
     home: TempDir,
     child: Option<Child>,
+    environment: Vec<(String, String)>,
 }
 
 impl Daemon {
-    /// With this manifest; `{agentctl}` in it becomes the path of the binary, quoted. Returns when it answers.
+    /// With this manifest; `{agentctl}` in it becomes the path of the binary, quoted, `{home}` the directory. Returns when it answers.
     pub fn start(manifest: &str) -> Self {
         let daemon = Self::prepared(manifest);
         daemon.launched()
@@ -31,7 +33,7 @@ impl Daemon {
         let home = tempfile::Builder::new().prefix("agentd-test-").tempdir().expect("a directory");
         // Agents may run under a uid of their own and must reach what they are given here.
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o711)).expect("permissions");
-        let daemon = Self { home, child: None };
+        let daemon = Self { home, child: None, environment: Vec::new() };
         // Likewise the program: a checkout is often closed to others.
         let program = daemon.path("agentctl");
         fs::hard_link(agentctl_bin(), &program)
@@ -44,7 +46,16 @@ impl Daemon {
     /// Puts another manifest in the place of the old one.
     pub fn rewrite(&self, manifest: &str) {
         let program = format!("{:?}", self.path("agentctl"));
-        fs::write(self.path("agentd.toml"), manifest.replace("{agentctl}", &program)).expect("a manifest");
+        let manifest =
+            manifest.replace("{agentctl}", &program).replace("{home}", &self.home().display().to_string());
+        fs::write(self.path("agentd.toml"), manifest).expect("a manifest");
+    }
+
+    /// A variable in the daemon's environment, as a unit file would give it a secret.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     #[must_use]
@@ -65,14 +76,29 @@ impl Daemon {
             .arg("--socket")
             .arg(self.socket())
             .current_dir(self.home())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log.expect("a log"))
             .spawn()
             .expect("agentd runs");
         self.child = Some(child);
-        let answers = eventually(|| self.has_ended().is_some() || UnixStream::connect(self.socket()).is_ok());
+        let answers = eventually(|| self.has_ended().is_some() || self.answers());
         assert!(answers && self.has_ended().is_none(), "agentd did not start:\n{}", self.complaints());
+    }
+
+    /// That something accepts is not enough: a child that a killed daemon was just starting holds its socket a while.
+    fn answers(&self) -> bool {
+        let ask = || {
+            let mut stream = UnixStream::connect(self.socket())?;
+            stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+            stream
+                .write_all(b"GET /v1/daemon/status HTTP/1.1\r\nHost: agentd\r\nConnection: close\r\n\r\n")?;
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer)?;
+            std::io::Result::Ok(answer)
+        };
+        ask().is_ok_and(|answer| answer == *b"HTTP/1.1 200")
     }
 
     pub fn home(&self) -> &Path {
@@ -103,9 +129,15 @@ impl Daemon {
 
     /// Asks it to end and returns its exit code.
     pub fn stop(&mut self) -> Option<i32> {
-        let child = self.child.as_mut().expect("it runs");
+        let child = self.child.as_ref().expect("it runs");
         let pid = rustix::process::Pid::from_child(child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
+        self.ended()
+    }
+
+    /// The exit code of a daemon that was asked to end.
+    pub fn ended(&mut self) -> Option<i32> {
+        let child = self.child.as_mut().expect("it runs");
         let ended = eventually(|| matches!(child.try_wait(), Ok(Some(_))));
         assert!(ended, "agentd did not stop within {PATIENCE:?}");
         self.child.take().expect("it ran").wait().expect("reaped").code()
@@ -120,14 +152,33 @@ impl Daemon {
         fs::read_to_string(self.path("agentd.err")).unwrap_or_default()
     }
 
-    /// Processes that run a program of this directory or stand in it: agents, wherever they forked to.
+    /// The instance as which this daemon started the process or an ancestor of it, from its environment.
+    fn mark(&self, pid: i32) -> Option<String> {
+        let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let value = |name: &str| {
+            let entries = environment.split(|byte| *byte == 0);
+            entries.filter_map(|entry| str::from_utf8(entry).ok()).find_map(|entry| entry.strip_prefix(name))
+        };
+        let ours =
+            value("AGENTD_REPORT_SOCKET=").is_some_and(|socket| Path::new(socket).starts_with(self.home()));
+        value("AGENTD_INSTANCE=").filter(|_| ours).map(str::to_owned)
+    }
+
+    /// Every living process that bears the mark of this daemon's fleet, with the instance it belongs to.
+    pub fn marked(&self) -> Vec<(i32, String)> {
+        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+        let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter_map(|pid| Some((pid, self.mark(pid)?))).collect()
+    }
+
+    /// Processes that run a program of this directory, stand in it or bear its mark: agents, wherever they forked to.
     pub fn strays(&self) -> Vec<i32> {
         let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
         let ours = |pid: i32| {
             let inside = |link: &str| {
                 fs::read_link(format!("/proc/{pid}/{link}")).is_ok_and(|to| to.starts_with(self.home()))
             };
-            inside("exe") || inside("cwd")
+            inside("exe") || inside("cwd") || self.mark(pid).is_some()
         };
         let daemon = self.child.as_ref().map(|child| child.id().cast_signed());
         let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());

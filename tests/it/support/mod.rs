@@ -1,8 +1,15 @@
-//! What the end-to-end tests stand on: a real daemon of their own, the real client, and words without times in them.
+//! What the end-to-end tests stand on: a real daemon of their own, the real client, real servers to depend on, and
+//! words without times in them.
 mod ctl;
 mod daemon;
+mod look;
+mod postgres;
 mod redact;
+mod redis;
 
 pub use ctl::{Answer, agentctl, agentctl_bin};
 pub use daemon::{Daemon, eventually};
+pub use look::{agent, free_port, instance, probe, probes, saw, state, transitions};
+pub use postgres::{PASSWORD, Postgres};
 pub use redact::redact;
+pub use redis::Redis;
