@@ -47,11 +47,21 @@ pub enum Order {
         by: Option<Instant>,
         done: oneshot::Sender<()>,
     },
-    Disable,
-    /// New settings, with or without a restart.
-    Plan(Arc<Plan>, bool),
+    /// New settings, and what they ask for.
+    Plan(Arc<Plan>, Then),
     /// Halt, be forgotten, end the task.
     Retire(oneshot::Sender<()>),
+}
+
+/// What new settings ask of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// They are taken over as it runs.
+    Nothing,
+    Restart,
+    /// Switched on, or off.
+    Wake,
+    Disable,
 }
 
 /// The others' end of an actor.
@@ -226,7 +236,6 @@ impl Actor {
         match order {
             Order::Wake => self.step(Input::Wake),
             Order::Restart => self.step(Input::Restart),
-            Order::Disable => self.step(Input::Disable),
             Order::Halt { by, done } => {
                 self.halts.push(done);
                 let sooner = by.is_some() && self.hurry.is_none_or(|hurry| by < Some(hurry));
@@ -236,13 +245,20 @@ impl Actor {
                 self.step(Input::Halt);
                 return sooner;
             }
-            Order::Plan(plan, restart) => {
+            Order::Plan(plan, then) => {
                 if self.child.is_none() {
                     self.status.separation = plan.separation(); // of what runs the kernel has told
                 }
                 self.plan = plan;
-                if restart && !matches!(self.machine.state(), AgentState::Stopped | AgentState::Disabled) {
-                    self.step(Input::Restart);
+                match then {
+                    Then::Disable => self.step(Input::Disable),
+                    Then::Wake => self.step(Input::Wake),
+                    Then::Restart
+                        if !matches!(self.machine.state(), AgentState::Stopped | AgentState::Disabled) =>
+                    {
+                        self.step(Input::Restart);
+                    }
+                    Then::Restart | Then::Nothing => {}
                 }
             }
             Order::Retire(done) => {

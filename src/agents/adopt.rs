@@ -1,9 +1,10 @@
 //! What an earlier daemon left: who is taken over alive, and who is ended because nobody may answer for it.
 use super::{
-    cgroup::CgroupTree,
     child::{Child, Group},
     plan::Plan,
     procfs::{self, Marked},
+    shared::Shared,
+    streams, users,
 };
 use crate::domain::{Desire, InstanceId, InstanceRecord};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,21 +49,29 @@ pub fn inherit<'a>(
     records: Vec<InstanceRecord>,
     marked: &[Marked],
     plan_of: impl Fn(&InstanceId) -> Option<(&'a Plan, &'a Desire)>,
-    fleet_id: &str,
-    boot_id: &str,
-    cgroups: Option<&CgroupTree>,
+    shared: &Shared,
 ) -> BTreeMap<InstanceId, Inheritance> {
+    let boot_id = shared.boot_id.as_str();
+    let group_of = |id: &InstanceId, leader| {
+        let (_, stdout, stderr) = streams::fifos(&shared.paths, id);
+        Group {
+            fleet_id: shared.fleet_id.clone(),
+            instance: id.clone(),
+            leader,
+            cgroup: shared.cgroups.as_ref().and_then(|tree| tree.existing(id)),
+            fifos: vec![stdout, stderr],
+            uid: plan_of(id).and_then(|(plan, _)| users::own(plan.user, id.index)),
+        }
+    };
     let mut heirs: BTreeMap<InstanceId, Inheritance> = BTreeMap::new();
     let mut leaders: BTreeMap<InstanceId, (i32, u64)> = BTreeMap::new();
     for record in records {
         let id = record.id.clone();
-        let cgroup = cgroups.and_then(|tree| tree.existing(&id));
         let heir = heirs.entry(id.clone()).or_default();
         heir.recorded = true;
         match judge(&record, plan_of(&id), boot_id) {
             Ok(()) => {
-                let child =
-                    Child::adopt(record.pid, record.pid_start, &record.boot_id, fleet_id, &id, cgroup);
+                let child = Child::adopt(record.pid, record.pid_start, &record.boot_id, group_of(&id, None));
                 heir.adopted = child.map(|child| (child, record));
             }
             Err(why) => {
@@ -85,12 +94,7 @@ pub fn inherit<'a>(
             let of_it = |process: &&Marked| process.instance == *id && process.pid == process.pgid;
             marked.iter().find(of_it).map(|process| (process.pid, process.pid_start))
         };
-        let group = Group {
-            fleet_id: fleet_id.to_owned(),
-            instance: id.clone(),
-            leader: recorded.or_else(leading),
-            cgroup: cgroups.and_then(|tree| tree.existing(id)),
-        };
+        let group = group_of(id, recorded.or_else(leading));
         heirs.entry(id.clone()).or_default().leftovers.push(group);
     }
     heirs
@@ -112,7 +116,7 @@ mod tests {
             { "name": "a", "kind": "process", "replicas": 2, "options": { "command": ["x"] } },
         ]}))
         .expect("settings");
-        let plans = plan::plans(&settings).expect("plans");
+        let plans = plan::plans(&settings, &plan::tests::some_uids()).expect("plans");
         let plan = &*plans[0];
         let record = |index: u32, digest: &str, boot: &str| InstanceRecord {
             id: InstanceId::new("a".parse().expect("a name"), index),

@@ -6,8 +6,14 @@ pub mod cgroup;
 pub mod child;
 pub mod crash;
 mod desk;
+mod ending;
+#[cfg(test)]
+mod fleet_fixture;
 #[cfg(test)]
 mod fleet_tests;
+#[cfg(test)]
+mod hardship_tests;
+mod identify;
 mod journal;
 pub mod log_file;
 mod machine;
@@ -17,6 +23,8 @@ pub mod output;
 mod plan;
 pub mod ports;
 pub mod procfs;
+mod reaper;
+mod reload;
 mod restart;
 mod roster;
 mod rpc;

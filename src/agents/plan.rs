@@ -87,17 +87,16 @@ impl Plan {
     }
 }
 
-/// A plan for every agent, in manifest order. Refused whole: unknown kinds, bad options, cycles, users that cannot be.
-pub fn plans(settings: &Settings) -> Result<Vec<Arc<Plan>>, Fault> {
+/// A plan for every agent, in manifest order; `uids` as granted. Refused whole: unknown kinds, bad options, cycles, users that cannot be.
+pub fn plans(settings: &Settings, uids: &BTreeMap<AgentName, u32>) -> Result<Vec<Arc<Plan>>, Fault> {
     let needs: BTreeMap<_, _> =
         settings.agents.iter().map(|agent| (agent.name.clone(), agent.depends_on.clone())).collect();
     order::layers(&needs)?;
     let root = rustix::process::geteuid().is_root();
-    let uids = users::automatic(needs.keys());
     let plan = |agent: &AgentSettings| {
         let work = runtime::of(&agent.kind)?.work(&agent.options)?;
         let user = match work {
-            Work::Spawn(_) => users::resolve(&agent.name, agent.user.as_deref(), root, &uids)?,
+            Work::Spawn(_) => users::resolve(&agent.name, agent.user.as_deref(), root, uids)?,
             Work::External => None,
         };
         let waits = |role| matches!(role, ProbeRole::Startup | ProbeRole::Readiness);
@@ -129,16 +128,25 @@ fn digest(agent: &AgentSettings, user: Option<(u32, u32)>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use serde_json::{Value, json};
+
+    /// Enough for the names that the tests of this room use.
+    pub fn some_uids() -> BTreeMap<AgentName, u32> {
+        ["a", "b", "c", "d", "same", "probed", "moved", "off", "gone", "new"]
+            .iter()
+            .zip(61_200..)
+            .map(|(name, uid)| (name.parse().expect("a name"), uid))
+            .collect()
+    }
 
     fn settings(agents: Value) -> Settings {
         serde_json::from_value(json!({ "agent": agents })).expect("settings")
     }
 
     fn digest_of(agent: Value) -> String {
-        plans(&settings(json!([agent]))).expect("a plan")[0].digest.clone()
+        plans(&settings(json!([agent])), &some_uids()).expect("a plan")[0].digest.clone()
     }
 
     #[test]
@@ -181,7 +189,7 @@ mod tests {
             json!({ "name": "b", "kind": "process", "options": { "command": ["x"] }, "depends_on": ["b"] }),
             json!({ "name": "b", "kind": "service", "options": { "command": ["x"], "port": 65535 }, "replicas": 2 }),
         ] {
-            let fault = plans(&settings(json!([good, bad]))).err().expect("a fault");
+            let fault = plans(&settings(json!([good, bad])), &some_uids()).err().expect("a fault");
             assert_eq!(fault.kind, FaultKind::Config, "{}", fault.message);
         }
     }

@@ -2,9 +2,11 @@
 //! A process is named by pid and start time together, because a pid alone is used again.
 use crate::domain::InstanceId;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs::{self, File},
     io::Read,
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::Path,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
@@ -21,6 +23,8 @@ pub struct Process {
     pub pid: i32,
     pub ppid: i32,
     pub pgid: i32,
+    /// Its session.
+    pub sid: i32,
     /// Field 22 of /proc/PID/stat, in clock ticks since boot.
     pub start: u64,
     pub state: u8,
@@ -59,6 +63,18 @@ pub struct Marker {
 pub struct Table {
     pub processes: Vec<Process>,
     markers: HashMap<i32, Marker>,
+    /// Of those without a marker of their own: that of an ancestor, who may be gone by now.
+    inherited: HashMap<i32, Marker>,
+    /// Of those without any marker whose parent is gone: what is left to tell them by.
+    traces: HashMap<i32, Trace>,
+}
+
+/// What tells of a process that has shed its environment and its ancestors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    pub uid: u32,
+    /// Device and inode of the FIFOs that it has as stdin, stdout or stderr.
+    pub fifos: Vec<(u64, u64)>,
 }
 
 impl Table {
@@ -77,7 +93,56 @@ impl Table {
             }
             table.processes.push(process);
         }
+        table.look_up_lineage();
+        let me = own_pid();
+        for process in &table.processes {
+            let alone = (process.ppid == me || process.ppid == 1) && !process.is_dead();
+            if alone && table.any_marker(process.pid).is_none() {
+                table.traces.insert(process.pid, trace(process.pid));
+            }
+        }
         table
+    }
+
+    /// Whoever has no marker has that of the nearest ancestor with one: remembered from pass to pass, because a process
+    /// that forks twice loses its ancestors, and may have shed its own environment before.
+    fn look_up_lineage(&mut self) {
+        let me = own_pid();
+        let parents: HashMap<i32, &Process> =
+            self.processes.iter().map(|process| (process.pid, process)).collect();
+        let mut known = LINEAGE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut still = BTreeMap::new();
+        for process in &self.processes {
+            if process.ppid == 2 || process.is_dead() || self.markers.contains_key(&process.pid) {
+                continue;
+            }
+            let key = (process.pid, process.start);
+            let mut marker = known.get(&key);
+            let mut above = process.ppid;
+            for _ in 0..DEEPEST_DESCENT {
+                if marker.is_some() || above == me || above <= 1 {
+                    break;
+                }
+                let Some(parent) = parents.get(&above) else { break };
+                marker = self.markers.get(&above).or_else(|| known.get(&(above, parent.start)));
+                above = parent.ppid;
+            }
+            if let Some(marker) = marker {
+                self.inherited.insert(process.pid, marker.clone());
+                still.insert(key, marker.clone());
+            }
+        }
+        *known = still;
+    }
+
+    /// Its own marker, or that of an ancestor that it had.
+    pub fn any_marker(&self, pid: i32) -> Option<&Marker> {
+        self.markers.get(&pid).or_else(|| self.inherited.get(&pid))
+    }
+
+    /// Processes that nobody's marker accounts for and whose parent is gone, with what tells of them.
+    pub fn traces(&self) -> &HashMap<i32, Trace> {
+        &self.traces
     }
 
     /// A table whose pass began after this call. Callers that ask within two milliseconds share one, so that
@@ -98,9 +163,9 @@ impl Table {
         self.markers.get(&pid)
     }
 
-    /// Is this process marked as of this instance?
+    /// Is this process marked as of this instance, or descends from one that was?
     pub fn is_marked(&self, pid: i32, fleet: &str, instance: &str) -> bool {
-        self.marker(pid).is_some_and(|marker| marker.fleet == fleet && marker.instance == instance)
+        self.any_marker(pid).is_some_and(|marker| marker.fleet == fleet && marker.instance == instance)
     }
 
     /// `roots` and everything below them, each once.
@@ -175,6 +240,11 @@ pub fn pids() -> impl Iterator<Item = i32> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
 }
 
+/// Markers of those who have none themselves and had an ancestor with one, at the last pass.
+static LINEAGE: Mutex<BTreeMap<(i32, u64), Marker>> = Mutex::new(BTreeMap::new());
+/// No sane tree is deeper; in a deeper one the lower end is looked up in a later pass.
+const DEEPEST_DESCENT: u32 = 64;
+
 /// How long the first to ask for a table waits for others.
 const GATHER: Duration = Duration::from_millis(2);
 /// No sane environment is longer; a longer one is read so far.
@@ -213,9 +283,10 @@ fn parse_stat(bytes: &[u8]) -> Option<Process> {
     let state = *fields.next()?.as_bytes().first()?;
     let ppid = fields.next()?.parse().ok()?;
     let pgid = fields.next()?.parse().ok()?;
-    // The pgrp was field 5; the start time is field 22.
-    let start = fields.nth(16)?.parse().ok()?;
-    Some(Process { pid, ppid, pgid, start, state })
+    let sid = fields.next()?.parse().ok()?;
+    // The session was field 6; the start time is field 22.
+    let start = fields.nth(15)?.parse().ok()?;
+    Some(Process { pid, ppid, pgid, sid, start, state })
 }
 
 fn marker_with(pid: i32, buffer: &mut Vec<u8>) -> Option<Marker> {
@@ -223,6 +294,18 @@ fn marker_with(pid: i32, buffer: &mut Vec<u8>) -> Option<Marker> {
     let file = File::open(format!("/proc/{pid}/environ")).ok()?;
     file.take(ENVIRONMENT_LIMIT).read_to_end(buffer).ok()?;
     parse_marker(buffer)
+}
+
+fn trace(pid: i32) -> Trace {
+    let uid = fs::metadata(format!("/proc/{pid}")).map_or(0, |process| process.uid());
+    let fifos = (0..3).filter_map(|descriptor| fifo_id(Path::new(&format!("/proc/{pid}/fd/{descriptor}"))));
+    Trace { uid, fifos: fifos.collect() }
+}
+
+/// Device and inode of a FIFO: by these, not by its name, two descriptors are known to be of the same.
+pub fn fifo_id(path: &Path) -> Option<(u64, u64)> {
+    let file = fs::metadata(path).ok()?;
+    file.file_type().is_fifo().then(|| (file.dev(), file.ino()))
 }
 
 fn parse_marker(environ: &[u8]) -> Option<Marker> {

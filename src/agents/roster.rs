@@ -29,19 +29,26 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts the actors that are missing.
+    /// Starts the actors that are missing, or have ended in a change that was not finished.
     pub fn grow(
         &mut self,
         shared: &Arc<Shared>,
         wanted: usize,
         mut inheritance: impl FnMut(&InstanceId) -> Inheritance,
     ) {
-        for index in self.instances.len()..wanted {
-            let index = u32::try_from(index).unwrap_or(u32::MAX); // at most 1000
+        for place in 0..wanted {
+            if self.instances.get(place).is_some_and(|handle| !handle.orders.is_closed()) {
+                continue;
+            }
+            let index = u32::try_from(place).unwrap_or(u32::MAX); // at most 1000
             let id = InstanceId::new(self.plan.name().clone(), index);
             let heir = inheritance(&id);
             let wake = !self.desire.stopped;
-            self.instances.push(actor::launch(id, self.plan.clone(), shared.clone(), heir, wake));
+            let handle = actor::launch(id, self.plan.clone(), shared.clone(), heir, wake);
+            match self.instances.get_mut(place) {
+                Some(ended) => *ended = handle,
+                None => self.instances.push(handle),
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use super::{
     runtime::{Channel, Launch, PortChoice, Slots},
     shared::Shared,
     streams::{self, Streams},
+    users,
 };
 use crate::{
     config,
@@ -64,6 +65,7 @@ pub async fn prepare(
         limits: plan.settings.limits.clone(),
         user: plan.user,
         cgroup: shared.cgroups.as_ref().and_then(|tree| tree.create(id, memory)),
+        own_uid: users::own(plan.user, id.index),
         stdin: if launch.channel == Channel::None { Stdin::Null } else { Stdin::Fifo(stdin) },
         stdout,
         stderr,

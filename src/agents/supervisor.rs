@@ -1,12 +1,13 @@
-//! Owns one actor per instance; start, stop, restart, scale, apply, snapshot.
+//! Owns one actor per instance; start, stop, restart, scale, snapshot. `reload` and `ending` continue it.
 use super::{
     actor::{Handle, Order},
     adopt::{self, Inheritance},
-    apply::{self, Change},
-    cgroup::{self, CgroupTree},
-    child::{become_subreaper, reap_orphans, sweep},
+    cgroup::CgroupTree,
+    child::become_subreaper,
+    ending::end_unwanted,
     plan::{self, Plan},
     procfs,
+    reaper::reap_in_background,
     roster::{self, Agent, Roster},
     runtime,
     shared::Shared,
@@ -14,10 +15,7 @@ use super::{
 };
 use crate::{
     config::{AgentSettings, Cgroups, Kind, Paths, ProbeSettings, Settings},
-    domain::{
-        AgentName, Desire, EventKind, Fault, FaultKind, FleetSnapshot, Identity, InstanceId, Observation,
-        Separation,
-    },
+    domain::{AgentName, Desire, Fault, FaultKind, FleetSnapshot, InstanceId, Observation},
     resilience::Clock,
     store::Store,
 };
@@ -27,23 +25,16 @@ use serde_json::Value;
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::{Semaphore, SemaphorePermit, oneshot, watch},
-    time::{Instant, sleep, timeout, timeout_at},
+    sync::{Semaphore, SemaphorePermit, watch},
+    time::timeout,
 };
 
 /// How long an order may wait for a place in an actor's box, and a change of the fleet for the one before it.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Beyond its own timeout, how long a stop may take to sweep and to be reported.
-const STOP_MARGIN: Duration = Duration::from_secs(15);
-/// How long what an earlier daemon left of an agent that is gone may take over its end.
-const LEFTOVER: Duration = Duration::from_secs(5);
-/// Zombies that fell to us are looked for at most this often, and only after a child has ended.
-const REAP_EVERY: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 30 });
 
 /// What the supervisor is given by `boot`.
 pub struct SupervisorParts {
@@ -73,13 +64,13 @@ pub struct LogQuery {
 }
 
 #[derive(Clone)]
-pub struct Supervisor(Arc<Inner>);
+pub struct Supervisor(pub(super) Arc<Inner>);
 
-struct Inner {
-    shared: Arc<Shared>,
+pub(super) struct Inner {
+    pub(super) shared: Arc<Shared>,
     roster: Mutex<Roster>,
     /// One change of the fleet at a time.
-    turn: Semaphore,
+    pub(super) turn: Semaphore,
 }
 
 impl Supervisor {
@@ -88,7 +79,9 @@ impl Supervisor {
         if let Err(error) = become_subreaper() {
             tracing::warn!(%error, "orphans of agents will fall to init instead of agentd");
         }
-        let plans = plan::plans(&parts.settings)?;
+        let names: Vec<AgentName> = parts.settings.agents.iter().map(|agent| agent.name.clone()).collect();
+        let uids = users::granted(&parts.store, &names, parts.clock.now()).await?;
+        let plans = plan::plans(&parts.settings, &uids)?;
         let desires: BTreeMap<_, _> = parts.store.desires().await?.into_iter().collect();
         let records = parts.store.instances().await?;
         let fleet_id = parts.store.fleet_id().to_owned();
@@ -105,14 +98,7 @@ impl Supervisor {
             let plan = plans.iter().find(|plan| *plan.name() == id.agent)?;
             Some((&**plan, desires.get(&id.agent).unwrap_or(&roster::NO_DESIRE)))
         };
-        let heirs = adopt::inherit(
-            records,
-            &marked,
-            find,
-            &shared.fleet_id,
-            &shared.boot_id,
-            shared.cgroups.as_ref(),
-        );
+        let heirs = adopt::inherit(records, &marked, find, &shared);
 
         let inner = Inner { shared, roster: Mutex::new(Roster::new(settings)), turn: Semaphore::new(1) };
         let supervisor = Self(Arc::new(inner));
@@ -134,54 +120,6 @@ impl Supervisor {
     /// The declared probes of an agent, and the implied one where none says when it is ready.
     pub fn probes_of(agent: &AgentSettings) -> Vec<ProbeSettings> {
         runtime::probes_of(agent)
-    }
-
-    /// Which agent a peer is, by a fact of the kernel: its own uid, or the cgroup of its pid. An error where the
-    /// peer could be an agent and nobody can tell which.
-    pub fn agent_of(&self, identity: &Identity) -> Result<Option<AgentName>, Fault> {
-        let doubt = |why: &str| {
-            Err(Fault::new(
-                FaultKind::Forbidden,
-                format!("cannot tell which agent uid {} is: {why}", identity.uid),
-            ))
-        };
-        let own_uid = rustix::process::geteuid().as_raw();
-        if identity.uid != own_uid {
-            let names = self.roster().agents_of_uid(identity.uid);
-            match names.as_slice() {
-                [name] => return Ok(Some(name.clone())),
-                [] if users::RANGE.contains(&identity.uid) && own_uid == 0 => {
-                    return doubt("the uid is kept for agents and none of them has it");
-                }
-                _ => {} // nobody's, or shared by several: its cgroup may tell
-            }
-            if names.len() > 1 {
-                let owner = identity.pid.and_then(|pid| cgroup::owner_of(&self.0.shared.fleet_id, pid));
-                return owner.map_or_else(|| doubt("several agents share it"), |id| Ok(Some(id.agent)));
-            }
-        }
-        if self.0.shared.cgroups.is_none() {
-            return Ok(None);
-        }
-        match identity.pid {
-            Some(pid) => Ok(cgroup::owner_of(&self.0.shared.fleet_id, pid).map(|id| id.agent)),
-            None => doubt("the kernel gave no pid to look up its cgroup by"),
-        }
-    }
-
-    /// The weakest separation between any agent and the operator.
-    pub fn separation(&self) -> Separation {
-        let weight = |separation| match separation {
-            Separation::OwnUser => 0,
-            Separation::OwnCgroup => 1,
-            Separation::None => 2,
-        };
-        let snapshot = self.snapshot();
-        let enabled = snapshot.instances().filter(|(_, i)| i.state != crate::domain::AgentState::Disabled);
-        enabled
-            .map(|(_, instance)| instance.separation)
-            .max_by_key(|s| weight(*s))
-            .unwrap_or(Separation::OwnUser)
     }
 
     pub fn snapshot(&self) -> FleetSnapshot {
@@ -268,103 +206,6 @@ impl Supervisor {
         streams::tail(&self.0.shared.paths, &query.instance, query.lines)
     }
 
-    /// Brings the fleet to new settings, restarting only what changed.
-    pub async fn apply(&self, settings: Arc<Settings>) -> Result<ApplyReport, Fault> {
-        let plans = plan::plans(&settings)?;
-        let _turn = self.turn().await?;
-        let old = self.roster().plans();
-        let report = apply::diff(&old, &plans);
-        self.0.shared.bound_starts(settings.daemon.start_concurrency);
-        for name in &report.removed {
-            self.retire(name, 0).await?;
-            self.roster().remove(name);
-        }
-        let desires: BTreeMap<_, _> = self.0.shared.store.desires().await?.into_iter().collect();
-        let mut fresh = Vec::new();
-        let mut orders = Vec::new();
-        {
-            let mut roster = self.roster();
-            roster.settings = settings;
-            roster.order = plans.iter().map(|plan| plan.name().clone()).collect();
-            for plan in plans {
-                let name = plan.name().clone();
-                let Some(agent) = roster.agents.get_mut(&name) else {
-                    fresh.push(plan);
-                    continue;
-                };
-                let change = apply::change(&agent.plan, &plan);
-                let switched = (agent.plan.enabled != plan.enabled).then_some(plan.enabled);
-                agent.plan = plan.clone();
-                if change == Change::None {
-                    continue;
-                }
-                for handle in agent.instances.clone() {
-                    orders.push((handle.clone(), Order::Plan(plan.clone(), change == Change::Restart)));
-                    match switched {
-                        Some(true) if !agent.desire.stopped => orders.push((handle, Order::Wake)),
-                        Some(false) => orders.push((handle, Order::Disable)),
-                        _ => {}
-                    }
-                }
-            }
-        }
-        for (handle, order) in orders {
-            deliver(&handle, order).await?;
-        }
-        self.populate(fresh, desires, BTreeMap::new());
-        for name in &report.updated {
-            self.resize(name).await?;
-        }
-        let wanted = self.roster().settings.clone();
-        self.0.shared.board.needs.keep(|name| {
-            wanted.agents.iter().any(|agent| agent.name.as_str() == name)
-                || wanted.dependencies.iter().any(|dependency| dependency.name == name)
-        });
-        Ok(report)
-    }
-
-    /// Stops every agent in reverse dependency order; what is left at the deadline is killed. Nothing survives.
-    pub async fn shutdown(&self, deadline: Duration) {
-        let end = Instant::now() + deadline;
-        // Dependents have this long to go first; the rest is kept for those that they kept waiting.
-        let courtesy = Instant::now() + deadline.mul_f64(0.6);
-        // Everything must be dead a little before, so that it can be verified.
-        let by = Instant::now() + deadline.mul_f64(0.9);
-        let turn = timeout_at(courtesy, self.0.turn.acquire()).await;
-        if let Ok(Ok(turn)) = turn {
-            turn.forget(); // no change follows a shutdown
-        }
-        let (names, dependents) = self.roster().dependents();
-        let gone: BTreeMap<AgentName, watch::Sender<bool>> =
-            names.iter().map(|name| (name.clone(), watch::Sender::new(false))).collect();
-        let gone = &gone;
-        let stops = names.iter().map(|name| {
-            let waits: Vec<_> = dependents
-                .get(name)
-                .into_iter()
-                .flatten()
-                .filter_map(|dependent| gone.get(dependent))
-                .map(watch::Sender::subscribe)
-                .collect();
-            async move {
-                for mut wait in waits {
-                    let _ = timeout_at(courtesy, wait.wait_for(|gone| *gone)).await;
-                }
-                let stopped = timeout_at(end, self.halt(name, Some(by))).await;
-                if !matches!(stopped, Ok(Ok(()))) {
-                    tracing::error!(agent = %name, "it could not be stopped before the deadline");
-                }
-                if let Some(sender) = gone.get(name) {
-                    sender.send_replace(true);
-                }
-            }
-        });
-        join_all(stops).await;
-        if let Some(cgroups) = &self.0.shared.cgroups {
-            cgroups.remove_empty();
-        }
-    }
-
     async fn wake(&self, agents: &[AgentName], order: impl Fn() -> Order) -> Result<(), Fault> {
         let _turn = self.turn().await?;
         for name in self.found(agents)? {
@@ -406,27 +247,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Stops every instance of an agent and waits for the end.
-    async fn halt(&self, name: &AgentName, by: Option<Instant>) -> Result<(), Fault> {
-        let (handles, limit) = {
-            let roster = self.roster();
-            let agent = roster.agent(name)?;
-            (agent.instances.clone(), agent.plan.settings.stop_timeout.0 + STOP_MARGIN)
-        };
-        let halts = handles.iter().map(|handle| async move {
-            let (done, ended) = oneshot::channel();
-            deliver(handle, Order::Halt { by, done }).await?;
-            // An actor that is gone has nothing alive.
-            timeout(limit, ended).await.map(|_| ()).map_err(|_| {
-                Fault::new(FaultKind::Timeout, format!("cannot stop {name} in {limit:?}"))
-                    .hint("the daemon's log names what survives")
-            })
-        });
-        join_all(halts).await.into_iter().collect()
-    }
-
     /// Brings the number of instances to what is wanted.
-    async fn resize(&self, name: &AgentName) -> Result<(), Fault> {
+    pub(super) async fn resize(&self, name: &AgentName) -> Result<(), Fault> {
         let (plan, desire, running) = {
             let roster = self.roster();
             let agent = roster.agent(name)?;
@@ -442,26 +264,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Ends the instances from `keep` on, and waits for it.
-    async fn retire(&self, name: &AgentName, keep: usize) -> Result<(), Fault> {
-        let (surplus, limit) = {
-            let mut roster = self.roster();
-            let Some(agent) = roster.agents.get_mut(name) else { return Ok(()) };
-            let keep = keep.min(agent.instances.len());
-            (agent.instances.split_off(keep), agent.plan.settings.stop_timeout.0 + STOP_MARGIN)
-        };
-        let ends = surplus.iter().map(|handle| async move {
-            let (done, ended) = oneshot::channel();
-            deliver(handle, Order::Retire(done)).await?;
-            timeout(limit, ended).await.map(|_| ()).map_err(|_| {
-                Fault::new(FaultKind::Timeout, format!("cannot end a replica of {name} in {limit:?}"))
-            })
-        });
-        join_all(ends).await.into_iter().collect()
-    }
-
     /// Adds agents with their instances. What nobody inherits is ended in the background.
-    fn populate(
+    pub(super) fn populate(
         &self,
         plans: Vec<Arc<Plan>>,
         desires: BTreeMap<AgentName, Desire>,
@@ -486,7 +290,7 @@ impl Supervisor {
         }
     }
 
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, Fault> {
+    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, Fault> {
         match timeout(PATIENCE, self.0.turn.acquire()).await {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(_)) | Err(_) => {
@@ -496,50 +300,15 @@ impl Supervisor {
         }
     }
 
-    fn roster(&self) -> MutexGuard<'_, Roster> {
+    pub(super) fn roster(&self) -> MutexGuard<'_, Roster> {
         self.0.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// An order in an actor's box. An actor that is gone needs none.
-async fn deliver(handle: &Handle, order: Order) -> Result<(), Fault> {
+pub(super) async fn deliver(handle: &Handle, order: Order) -> Result<(), Fault> {
     match timeout(PATIENCE, handle.orders.send(order)).await {
         Ok(_) => Ok(()),
         Err(_) => Err(Fault::new(FaultKind::Busy, "cannot reach an instance: too many orders wait for it")),
     }
-}
-
-/// Processes of an agent or replica that the manifest does not have any more.
-async fn end_unwanted(shared: Arc<Shared>, id: InstanceId, heir: Inheritance) {
-    for group in &heir.leftovers {
-        let report = sweep(group, LEFTOVER).await;
-        shared.journal.tell(
-            EventKind::OrphanReaped,
-            &id,
-            format!("not wanted any more ({} killed)", report.killed),
-        );
-    }
-    if heir.recorded
-        && let Err(error) = shared.store.forget_instance(id).await
-    {
-        tracing::warn!(%error, "the record of an unwanted instance could not be removed");
-    }
-}
-
-/// Zombies of double forks fall to the subreaper. A child's end may have brought some, so SIGCHLD is the bell.
-fn reap_in_background(inner: &Arc<Inner>) {
-    let inner: Weak<Inner> = Arc::downgrade(inner);
-    let Ok(mut ended) = signal(SignalKind::child()) else { return };
-    tokio::spawn(async move {
-        while ended.recv().await.is_some() {
-            // Twice: a zombie is taken only when nobody else has by the second look.
-            for _ in 0..2 {
-                sleep(REAP_EVERY).await;
-                let Some(inner) = inner.upgrade() else { return };
-                let snapshot = inner.shared.board.snapshot();
-                let known = snapshot.instances().filter_map(|(_, instance)| instance.pid).collect();
-                reap_orphans::<std::collections::hash_map::RandomState>(&known);
-            }
-        }
-    });
 }

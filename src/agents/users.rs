@@ -1,6 +1,11 @@
-//! Which Unix user an agent runs as. `auto` is a uid that no person and no other agent has, the same at every start:
-//! it comes from the agent's name, in the range that systemd keeps for such users.
-use crate::domain::{AgentName, Fault, FaultKind};
+//! Which Unix user an agent runs as. `auto` is a uid that no person and no other agent has, in the range that systemd
+//! keeps for such users. It is chosen once, by the agent's name, and kept in the store: who else comes or goes changes
+//! nothing, and the uid of an agent that is gone stays unused for a while, since its files may still be there.
+use crate::{
+    domain::{AgentName, Fault, FaultKind, UidGrant},
+    store::Store,
+};
+use jiff::{SignedDuration, Timestamp};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -10,24 +15,58 @@ use std::{
 /// Uids for `auto`, as systemd's DynamicUser.
 pub const RANGE: RangeInclusive<u32> = 61184..=65519;
 
-/// A uid for each name. Equal names get equal uids; where two hash alike the later in the alphabet moves on.
-pub fn automatic<'a>(names: impl Iterator<Item = &'a AgentName>) -> BTreeMap<AgentName, u32> {
-    let mut sorted: Vec<_> = names.collect();
-    sorted.sort_unstable();
+/// How long nobody gets the uid of an agent that is gone.
+const RESERVED: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// The uids of these agents, chosen and kept in the store where that has not happened yet. None unless we are root: only
+/// root can give them.
+pub async fn granted(
+    store: &Store,
+    names: &[AgentName],
+    now: Timestamp,
+) -> Result<BTreeMap<AgentName, u32>, Fault> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(BTreeMap::new());
+    }
+    let before = store.uids().await?;
+    let after = allocate(&before, names, now);
+    if after != before {
+        store.save_uids(after.clone()).await?;
+    }
+    Ok(after
+        .into_iter()
+        .filter(|grant| grant.gone_at.is_none())
+        .map(|grant| (grant.agent, grant.uid))
+        .collect())
+}
+
+/// Pure: the table of uids, by agent, once the fleet has these agents. Where two names hash alike the newcomer moves on.
+fn allocate(before: &[UidGrant], names: &[AgentName], now: Timestamp) -> Vec<UidGrant> {
+    let wanted: BTreeSet<&AgentName> = names.iter().collect();
+    let mut table: BTreeMap<AgentName, UidGrant> = BTreeMap::new();
+    for grant in before {
+        let here = wanted.contains(&grant.agent);
+        let gone_at = if here { None } else { Some(grant.gone_at.unwrap_or(now)) };
+        if gone_at.is_none_or(|gone| now.duration_since(gone) < RESERVED) {
+            table.insert(grant.agent.clone(), UidGrant { gone_at, ..grant.clone() });
+        }
+    }
     let span = RANGE.end() - RANGE.start() + 1;
-    let mut taken = BTreeSet::new();
-    let mut found = BTreeMap::new();
-    for name in sorted {
+    let mut taken: BTreeSet<u32> = table.values().map(|grant| grant.uid).collect();
+    for name in wanted {
+        if table.contains_key(name) {
+            continue;
+        }
         let first = hash(name.as_str()) % span;
         let free =
             (0..span).map(|step| RANGE.start() + (first + step) % span).find(|uid| !taken.contains(uid));
         // More agents than uids: the rest get none, and `resolve` says so.
         if let Some(uid) = free {
             taken.insert(uid);
-            found.insert(name.clone(), uid);
+            table.insert(name.clone(), UidGrant { agent: name.clone(), uid, gone_at: None });
         }
     }
-    found
+    table.into_values().collect()
 }
 
 /// uid and gid to run as; `None` is the daemon's own.
@@ -57,6 +96,11 @@ pub fn resolve(
             Ok((found.0 != own).then_some(found))
         }
     }
+}
+
+/// The uid by which the first instance answers for what nothing else tells apart: one that no other agent has.
+pub fn own(user: Option<(u32, u32)>, index: u32) -> Option<u32> {
+    user.map(|(uid, _)| uid).filter(|uid| RANGE.contains(uid) && index == 0)
 }
 
 /// A name or a number. A number needs no entry; its group is then the same number.
@@ -89,20 +133,47 @@ mod tests {
 
     #[test]
     fn every_agent_has_a_uid_of_its_own_in_the_range() {
-        let names = names(4000);
-        let uids = automatic(names.iter());
-        let distinct: BTreeSet<_> = uids.values().collect();
+        let now = Timestamp::UNIX_EPOCH;
+        let mut names = names(4000);
+        let table = allocate(&[], &names, now);
+        let distinct: BTreeSet<_> = table.iter().map(|grant| grant.uid).collect();
         assert_eq!(distinct.len(), 4000);
-        assert!(uids.values().all(|uid| RANGE.contains(uid)));
-        assert_eq!(uids, automatic(names.iter().rev()), "the order of the file does not matter");
-        assert!(automatic(self::names(5000).iter()).len() < 5000, "the range has an end");
+        assert!(table.iter().all(|grant| RANGE.contains(&grant.uid)));
+        names.reverse();
+        assert_eq!(table, allocate(&[], &names, now), "the order of the file does not matter");
+        assert!(allocate(&[], &self::names(5000), now).len() < 5000, "the range has an end");
+    }
+
+    /// So many names that newcomers are sure to hash onto the uids of others, and to come before them in the alphabet.
+    #[test]
+    fn who_comes_and_goes_changes_nobody_elses_uid_and_a_uid_is_not_used_again_soon() {
+        let day = |n: i64| Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * n);
+        let all = names(4000);
+        let (old, new) = all.split_at(2000);
+        let first = allocate(&[], old, day(0));
+        let uid_in = |table: &[UidGrant], name: &AgentName| {
+            table.iter().find(|grant| grant.agent == *name).map(|grant| grant.uid)
+        };
+        let grown = allocate(&first, &all, day(1));
+        assert!(old.iter().all(|name| uid_in(&first, name) == uid_in(&grown, name)), "an uid has moved");
+        // All of the old go; their uids wait for thirty days, and come back to them if they do.
+        let without = allocate(&grown, new, day(2));
+        assert_eq!(without.iter().filter(|grant| grant.gone_at == Some(day(2))).count(), 2000);
+        let crowd: Vec<AgentName> = (0..2000).map(|n| format!("late-{n}").parse().expect("a name")).collect();
+        let taken: BTreeSet<u32> = first.iter().map(|grant| grant.uid).collect();
+        let late = |table: &[UidGrant]| {
+            table.iter().filter(|g| g.agent.as_str().starts_with("late") && taken.contains(&g.uid)).count()
+        };
+        assert_eq!(late(&allocate(&without, &crowd, day(31))), 0, "a uid was used again too soon");
+        assert!(late(&allocate(&without, &crowd, day(33))) > 0, "uids are lost for ever");
+        let back = allocate(&without, &all, day(31));
+        assert!(old.iter().all(|name| uid_in(&first, name) == uid_in(&back, name)));
     }
 
     #[test]
     fn users_are_refused_where_they_cannot_be_had() {
         let agent: AgentName = "a".parse().expect("a name");
-        let uids = automatic(std::iter::once(&agent));
-        let uid = uids[&agent];
+        let (uid, uids) = (61_200, BTreeMap::from([(agent.clone(), 61_200)]));
         assert_eq!(resolve(&agent, None, true, &uids).expect("a user"), Some((uid, uid)));
         assert_eq!(resolve(&agent, Some("auto"), false, &uids).expect("own"), None);
         assert_eq!(resolve(&agent, Some("inherit"), true, &uids).expect("own"), None);

@@ -224,6 +224,15 @@ pub struct Desire {
     pub replicas: Option<u32>,
 }
 
+/// A uid that `user = "auto"` gave to an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UidGrant {
+    pub agent: AgentName,
+    pub uid: u32,
+    /// Since when the agent is in the manifest no more. Its files may still be about, so nobody gets the uid yet.
+    pub gone_at: Option<Timestamp>,
+}
+
 /// What the store keeps of a spawned instance, so that the next daemon can adopt or reap it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceRecord {

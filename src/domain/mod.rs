@@ -13,7 +13,7 @@ mod store;
 pub use access::{Caller, Identity, Permission, Role, Separation};
 pub use agent::{
     AgentState, AgentStatus, CrashClass, Desire, ExitReport, FleetSnapshot, InstanceRecord, InstanceStatus,
-    RestartMode,
+    RestartMode, UidGrant,
 };
 pub use event::{Event, EventKind};
 pub use fault::{Fault, FaultKind};

@@ -4,7 +4,7 @@ use super::{
     columns::{from_time, integer, number, time},
     error::Result,
 };
-use crate::domain::{AgentName, Desire, InstanceId, InstanceRecord};
+use crate::domain::{AgentName, Desire, InstanceId, InstanceRecord, UidGrant};
 use rusqlite::{Row, params, types::Type};
 
 impl Store {
@@ -86,6 +86,36 @@ impl Store {
         })
         .await
     }
+
+    /// By agent.
+    pub async fn uids(&self) -> Result<Vec<UidGrant>> {
+        self.read("read the uids of agents", |connection| {
+            let mut query =
+                connection.prepare_cached("SELECT agent, uid, gone_at FROM uids ORDER BY agent")?;
+            let rows = query.query_map([], |row| {
+                let gone: Option<i64> = row.get(2)?;
+                let gone_at = if gone.is_some() { Some(time(row, 2)?) } else { None };
+                Ok(UidGrant { agent: name(row)?, uid: row.get(1)?, gone_at })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// The whole table: all of it or none.
+    pub async fn save_uids(&self, grants: Vec<UidGrant>) -> Result<()> {
+        self.write("keep the uids of agents", move |connection| {
+            connection.execute("DELETE FROM uids", [])?;
+            let mut insert =
+                connection.prepare_cached("INSERT INTO uids (agent, uid, gone_at) VALUES (?1, ?2, ?3)")?;
+            for grant in &grants {
+                let gone = grant.gone_at.map(from_time).transpose()?;
+                insert.execute(params![grant.agent.as_str(), grant.uid, gone])?;
+            }
+            Ok(())
+        })
+        .await
+    }
 }
 
 fn name(row: &Row<'_>) -> rusqlite::Result<AgentName> {
@@ -162,5 +192,17 @@ mod tests {
         store.set_desire(orders, Desire::default()).await.expect("dropped");
         let store = store.reopen().await;
         assert_eq!(store.desires().await.expect("read"), [(billing, scaled)]);
+    }
+    #[tokio::test]
+    async fn uids_are_replaced_whole_and_one_uid_is_one_agents() {
+        let store = Scratch::new();
+        let grant =
+            |agent: &str, uid, gone_at| UidGrant { agent: agent.parse().expect("a name"), uid, gone_at };
+        let kept = vec![grant("a", 61_200, None), grant("b", 61_201, Some(Timestamp::UNIX_EPOCH))];
+        store.save_uids(kept.clone()).await.expect("kept");
+        let twice = vec![grant("c", 61_200, None), grant("d", 61_200, None)];
+        assert!(store.save_uids(twice).await.is_err(), "two agents got one uid");
+        let store = store.reopen().await;
+        assert_eq!(store.uids().await.expect("read"), kept, "a refused change left something");
     }
 }

@@ -7,7 +7,8 @@ use rusqlite_migration::{M, Migrations};
 use std::path::Path;
 
 /// In order; the version of a file is how many it has seen.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_uids.sql")];
 
 /// "agdt": what the first migration writes into the file's header.
 const APPLICATION_ID: i32 = 0x6167_6474;
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
     use crate::{
         config::StoreSettings,
-        domain::{Desire, InstanceRecord, ProbeState, ProbeTransition},
+        domain::{Desire, InstanceRecord, ProbeState, ProbeTransition, UidGrant},
         resilience::Clock,
         store::{
             Store,
@@ -103,7 +104,8 @@ mod tests {
         let before = fs::read(home.path().join("agentd.db")).expect("read");
         let error = open(home.path()).map(drop).expect_err("opened");
         assert_eq!(error.kind, StoreErrorKind::Unusable);
-        assert!(error.message.contains("version 2") && error.hint.is_some(), "{error:?}");
+        let newer = format!("version {}", MIGRATIONS.len() + 1);
+        assert!(error.message.contains(&newer) && error.hint.is_some(), "{error:?}");
         assert!(fs::read(home.path().join("agentd.db")).expect("read") == before, "it was changed");
         assert_eq!(copies(home.path()), Vec::<PathBuf>::new());
     }
@@ -130,7 +132,7 @@ mod tests {
         assert_eq!(made.len(), 1);
         let copy = Connection::open(&made[0]).expect("opens");
         let version: i64 = copy.pragma_query_value(None, "user_version", |row| row.get(0)).expect("read");
-        assert_eq!(version, 1, "the copy is of the old version");
+        assert_eq!(version, MIGRATIONS.len() as i64, "the copy is of the old version");
         let id: String = copy.query_row("SELECT value FROM meta", [], |row| row.get(0)).expect("read");
         assert_eq!(id.len(), 32);
     }
@@ -172,6 +174,8 @@ mod tests {
             assert!(store.report(runs[1].run).await.expect(&name).is_some(), "{name}");
             assert_eq!(store.interrupt_runs().await.expect(&name), 1, "{name}");
             assert!(store.integrity().await.expect(&name).damage.is_empty(), "{name}");
+            let grants = store.uids().await.expect(&name);
+            assert_eq!(grants.len(), usize::from(name != "v1.db"), "{name}");
             opened += 1;
         }
         assert_eq!(opened, MIGRATIONS.len(), "a version has no file: run write_the_fixture_of_this_version");
@@ -198,6 +202,8 @@ mod tests {
         };
         store.save_instance(instance).await.expect("saved");
         store.set_desire(id.agent, Desire { stopped: true, replicas: Some(2) }).await.expect("kept");
+        let grant = UidGrant { agent: "orders".parse().expect("a name"), uid: 61_200, gone_at: Some(at) };
+        store.save_uids(vec![grant]).await.expect("kept");
         for text in ["ready in 3 s", "ready again"] {
             store.record_event(event(text)).await.expect("recorded");
         }

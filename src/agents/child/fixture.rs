@@ -27,6 +27,7 @@ impl Scene {
             limits: Limits::default(),
             user: None,
             cgroup: None,
+            own_uid: None,
             stdin: Stdin::Null,
             stdout,
             stderr,

@@ -12,6 +12,6 @@ mod stop;
 pub use super::cgroup::Cgroup;
 pub use descriptors::raise_open_files;
 pub use fifo::{ensure_fifo, open_reader, open_writer};
-pub use orphans::{become_subreaper, reap_orphans};
+pub use orphans::{become_subreaper, reap_orphans, report_strays};
 pub use process::{Child, Ended, SpawnSpec, Stdin};
 pub use stop::{Group, StopReport, sweep};

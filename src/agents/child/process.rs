@@ -48,6 +48,8 @@ pub struct SpawnSpec {
     /// uid and gid to run as.
     pub user: Option<(u32, u32)>,
     pub cgroup: Option<Cgroup>,
+    /// Its uid, if nobody else has it.
+    pub own_uid: Option<u32>,
     pub stdin: Stdin,
     pub stdout: PathBuf,
     pub stderr: PathBuf,
@@ -104,21 +106,19 @@ impl Child {
         let pidfd = watch(pid).map_err(lost)?;
         // Nobody has waited for it, so its pid is its own even if it has ended already.
         let pid_start = procfs::read(pid).map_or(0, |process| process.start);
-        let leader = Some((pid, pid_start));
-        let group =
-            Group { fleet_id: spec.fleet_id.clone(), instance: spec.instance.clone(), leader, cgroup };
+        let group = Group {
+            fleet_id: spec.fleet_id.clone(),
+            instance: spec.instance.clone(),
+            leader: Some((pid, pid_start)),
+            cgroup,
+            fifos: vec![spec.stdout.clone(), spec.stderr.clone()],
+            uid: spec.own_uid,
+        };
         Ok(Self { pid, pid_start, adopted: false, group, pidfd, ended: None })
     }
 
-    /// The same process as recorded, if it still lives. Within a tokio runtime.
-    pub fn adopt(
-        pid: i32,
-        pid_start: u64,
-        boot_id: &str,
-        fleet_id: &str,
-        instance: &InstanceId,
-        cgroup: Option<Cgroup>,
-    ) -> Option<Self> {
+    /// The same process as recorded, if it still lives; `group` says what else is its own. Within a tokio runtime.
+    pub fn adopt(pid: i32, pid_start: u64, boot_id: &str, group: Group) -> Option<Self> {
         if boot_id.is_empty() || boot_id != procfs::boot_id() {
             return None;
         }
@@ -128,8 +128,7 @@ impl Child {
         if process.start != pid_start || process.is_dead() || has_ended(pidfd.as_fd()) {
             return None;
         }
-        let leader = Some((pid, pid_start));
-        let group = Group { fleet_id: fleet_id.to_owned(), instance: instance.clone(), leader, cgroup };
+        let group = Group { leader: Some((pid, pid_start)), ..group };
         Some(Self { pid, pid_start, adopted: true, group, pidfd, ended: None })
     }
 
@@ -382,8 +381,8 @@ mod tests {
     async fn only_the_very_process_is_adopted_and_its_exit_status_stays_unknown() {
         let scene = Scene::new("sleep 1000");
         let child = Child::spawn(&scene.spec).expect("it starts");
-        let (fleet, instance, boot) = (&scene.spec.fleet_id, &scene.spec.instance, procfs::boot_id());
-        let adopt = |start, boot: &str| Child::adopt(child.pid, start, boot, fleet, instance, None);
+        let boot = procfs::boot_id();
+        let adopt = |start, boot: &str| Child::adopt(child.pid, start, boot, child.group().clone());
         assert!(adopt(child.pid_start + 1, &boot).is_none(), "another process with this pid was adopted");
         assert!(adopt(child.pid_start, "another boot").is_none());
         assert!(adopt(child.pid_start, "").is_none());

@@ -9,7 +9,7 @@ use crate::{
     domain::InstanceId,
 };
 use rustix::process::{Pid, PidfdFlags, Signal};
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, path::PathBuf, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// What a stop took.
@@ -31,12 +31,21 @@ pub struct Group {
     /// pid and start time of the main process, whose pid is also the process group.
     pub leader: Option<(i32, u64)>,
     pub cgroup: Option<Cgroup>,
+    /// The FIFOs of its output: who was born of it usually still has them, whatever else it has shed.
+    pub fifos: Vec<PathBuf>,
+    /// A uid that only this agent has; of its replicas, the first answers for what nothing else tells apart.
+    pub uid: Option<u32>,
 }
 
 impl Group {
     /// Every living process of the instance.
     pub fn members(&self, table: &Table) -> Vec<Process> {
         let instance = self.instance.to_string();
+        let fifos: Vec<(u64, u64)> = if table.traces().is_empty() {
+            Vec::new()
+        } else {
+            self.fifos.iter().filter_map(|path| procfs::fifo_id(path)).collect()
+        };
         let confined: HashSet<i32> =
             self.cgroup.as_ref().map(Cgroup::members).unwrap_or_default().into_iter().collect();
         // A pid that is a process group cannot be given away, but an empty group's can: then a stranger leads it.
@@ -47,6 +56,9 @@ impl Group {
             group.is_some_and(|(pid, _)| process.pid == pid || process.pgid == pid)
                 || confined.contains(&process.pid)
                 || table.is_marked(process.pid, &self.fleet_id, &instance)
+                || table.traces().get(&process.pid).is_some_and(|trace| {
+                    self.uid == Some(trace.uid) || trace.fifos.iter().any(|fifo| fifos.contains(fifo))
+                })
         };
         let me = procfs::own_pid();
         // We may carry the marker of a fleet that runs us; never its instance's descendants by way of ourselves.
@@ -230,6 +242,39 @@ mod tests {
         assert!(!lives(escaped) && !lives(child.pid));
         assert_eq!(child.ended(), Some(super::super::Ended { code: None, signal: Some(15) }));
         assert_eq!(scene.marked(), 0);
+    }
+
+    /// No marker, no ancestor, no group, no session: its output alone tells whose it is.
+    #[tokio::test]
+    async fn one_that_shed_everything_but_its_output_does_not_survive() {
+        crate::agents::child::become_subreaper().expect("a subreaper");
+        let bare = "(env -i setsid /bin/sh -c 'trap \"\" TERM; echo $$ > escaped; while :; do sleep 0.05; done' &) ; ";
+        let scene = Scene::new(&format!("{bare} exec sleep 1000"));
+        let mut child = Child::spawn(&scene.spec).expect("it starts");
+        let escaped = pid_in(&scene.until("escaped").await);
+        until(|| procfs::read(escaped).is_some_and(|process| process.ppid != child.pid)).await;
+        assert_eq!(procfs::marker(escaped), None, "it carries a marker: this shows nothing");
+        let report = child.stop(SHORT).await;
+        assert_eq!(report.survivors, 0);
+        assert!(!lives(escaped), "a stray survived");
+    }
+
+    /// Not even its output: that it once had a parent of ours is remembered.
+    #[tokio::test]
+    async fn one_that_was_seen_below_the_instance_is_known_when_its_parents_are_gone() {
+        crate::agents::child::become_subreaper().expect("a subreaper");
+        let bare = "env -i setsid /bin/sh -c 'exec >/dev/null 2>&1; env -i /bin/sh -c \"echo \\$\\$ > escaped; \
+                    while :; do sleep 0.05; done\" & while [ ! -e go ]; do sleep 0.01; done' & ";
+        let scene = Scene::new(&format!("{bare} exec sleep 1000"));
+        let mut child = Child::spawn(&scene.spec).expect("it starts");
+        let escaped = pid_in(&scene.until("escaped").await);
+        Table::scan();
+        let parent = procfs::read(escaped).expect("it lives").ppid;
+        std::fs::write(scene.dir.path().join("go"), "").expect("a file");
+        until(|| procfs::read(escaped).is_some_and(|process| process.ppid != parent)).await;
+        assert_eq!(procfs::marker(escaped), None, "it carries a marker: this shows nothing");
+        assert_eq!(child.stop(SHORT).await.survivors, 0);
+        assert!(!lives(escaped), "a stray survived");
     }
 
     #[tokio::test]
