@@ -1,6 +1,5 @@
 //! A small fleet through a whole day: started, looked at, stopped, restarted, scaled, killed over, ended.
-use crate::support::{Answer, Daemon, agentctl, agentctl_bin, eventually, redact};
-use serde_json::Value;
+use crate::support::{Answer, Daemon, agent, agentctl, agentctl_bin, eventually, redact, state};
 use std::{fs, path::Path, process::Command};
 
 const FLEET: &str = r#"
@@ -26,16 +25,6 @@ options = { command = [{agentctl}, "demo-agent", "http", "--name", "billing", "-
   deadline = "1s"
   options = { path = "/health", expect = { status = 200, json = { "$.status" = "healthy", "$.agent" = "billing" } } }
 "#;
-
-fn agent(daemon: &Daemon, name: &str) -> Value {
-    let list = daemon.ctl(["agent", "list", "-o", "json"]).exits(0).json();
-    let agents = list["agents"].as_array().expect("a list").clone();
-    agents.into_iter().find(|agent| agent["name"] == name).unwrap_or_else(|| panic!("no {name} in {list}"))
-}
-
-fn state(daemon: &Daemon, name: &str) -> String {
-    agent(daemon, name)["state"].as_str().expect("a state").to_owned()
-}
 
 fn first_pid(daemon: &Daemon, name: &str) -> i64 {
     agent(daemon, name)["instances"][0]["pid"].as_i64().unwrap_or(0)

@@ -13,7 +13,7 @@ use std::{
 use tempfile::TempDir;
 
 /// Far above what a start takes, even on a machine that is busy with the other tests.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Daemon {
     home: TempDir,
