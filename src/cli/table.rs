@@ -1,24 +1,38 @@
 //! Columns without borders. Every cell is made safe here, so that no table can forget it.
-use super::escape;
+use super::{Ui, escape};
 use comfy_table::{CellAlignment, ContentArrangement};
 
 pub struct Table {
     inner: comfy_table::Table,
     /// Columns aligned to the right: figures.
     figures: Vec<usize>,
+    /// Column and what style (SGR) its words have; none without colour.
+    painted: Vec<(usize, Style)>,
 }
+
+/// A cell's text → its SGR style.
+type Style = fn(&str) -> Option<&'static str>;
 
 impl Table {
     pub fn new(head: &[&str]) -> Self {
         let mut inner = comfy_table::Table::new();
         inner.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         inner.set_header(head.to_vec());
-        Self { inner, figures: Vec::new() }
+        Self { inner, figures: Vec::new(), painted: Vec::new() }
     }
 
     #[must_use]
     pub fn figures(mut self, columns: &[usize]) -> Self {
         self.figures = columns.to_vec();
+        self
+    }
+
+    /// Colours the words of a column, if `ui` has colour.
+    #[must_use]
+    pub fn painted(mut self, column: usize, ui: &Ui, style: Style) -> Self {
+        if ui.color {
+            self.painted.push((column, style));
+        }
         self
     }
 
@@ -35,16 +49,31 @@ impl Table {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
+        let widths = self.inner.column_max_content_widths();
+        let starts = |column: usize| widths[..column].iter().map(|width| usize::from(*width) + 2).sum();
         let mut text = String::new();
         for line in self.inner.lines() {
             let line = line.trim_end();
-            match width {
-                Some(width) => text.push_str(&cut(line, width)),
-                None => text.push_str(line),
+            let mut line = width.map_or_else(|| line.to_owned(), |width| cut(line, width));
+            for (column, style) in &self.painted {
+                line = paint(&line, starts(*column), usize::from(widths[*column]), *style);
             }
+            text.push_str(&line);
             text.push('\n');
         }
         text
+    }
+}
+
+/// Colours what stands in these columns of a line, if the style knows the word; else the line as it is.
+fn paint(line: &str, start: usize, width: usize, style: Style) -> String {
+    let byte = |column: usize| line.char_indices().nth(column).map_or(line.len(), |(at, _)| at);
+    let (head, rest) = line.split_at(byte(start));
+    let (cell, tail) = rest.split_at(byte(start + width).max(head.len()) - head.len());
+    let word = cell.trim_end();
+    match style(word) {
+        Some(style) => format!("{head}\x1b[{style}m{word}\x1b[0m{}{tail}", &cell[word.len()..]),
+        None => line.to_owned(),
     }
 }
 

@@ -60,8 +60,11 @@ impl Ui {
         }
     }
 
-    /// An error: shown even with --quiet.
+    /// An error: shown even with --quiet. That nobody reads on is none.
     pub fn error(&self, error: &CliError) {
+        if matches!(error, CliError::BrokenPipe) {
+            return;
+        }
         let mut err = io::stderr().lock();
         let head = if self.color_err { "\x1b[1;31merror\x1b[0m" } else { "error" };
         let _ = writeln!(err, "{head}: {}", escape(&error.to_string()));

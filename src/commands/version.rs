@@ -1,6 +1,6 @@
 //! What answers: the daemon's version beside the client's.
 use crate::{
-    cli::{CliError, Ctl, Exit},
+    cli::{CliError, Ctl, Exit, escape},
     daemon::{App, Route},
     domain::{Caller, Fault, Permission},
     protocol::{Endpoint, PROTOCOL, Verb},
@@ -37,15 +37,30 @@ async fn handle(_app: App, _caller: Caller, _request: Request) -> Result<Reply, 
     Ok(Reply { version: env!("CARGO_PKG_VERSION").into(), protocol: PROTOCOL })
 }
 
+/// Both ends in a machine's format.
+#[derive(Serialize)]
+struct Both {
+    schema_version: u32,
+    agentctl: &'static str,
+    protocol: u32,
+    /// None if it cannot be reached.
+    agentd: Option<Reply>,
+}
+
+/// Our own is said even if the daemon is down; the exit code then is that of an unreachable one.
 pub async fn run(_args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
-    let daemon = ctl.client.call::<Version>(&Request {}).await?;
-    ctl.output.print(&ctl.ui, &daemon, |_| {
-        format!(
-            "agentctl {}\nagentd   {} (protocol {})\n",
-            env!("CARGO_PKG_VERSION"),
-            daemon.version,
-            daemon.protocol
-        )
+    let daemon = ctl.client.call::<Version>(&Request {}).await;
+    let (agentd, missing) = match daemon {
+        Ok(reply) => (Some(reply), None),
+        Err(error) => (None, Some(error)),
+    };
+    let both = Both { schema_version: 1, agentctl: env!("CARGO_PKG_VERSION"), protocol: PROTOCOL, agentd };
+    ctl.output.print(&ctl.ui, &both, |_| {
+        let mut text = format!("agentctl {} (protocol {PROTOCOL})\n", both.agentctl);
+        if let Some(agentd) = &both.agentd {
+            text.push_str(&escape(&format!("agentd   {} (protocol {})\n", agentd.version, agentd.protocol)));
+        }
+        text
     })?;
-    Ok(Exit::Ok)
+    missing.map_or(Ok(Exit::Ok), Err)
 }

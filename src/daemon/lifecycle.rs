@@ -34,7 +34,7 @@ pub async fn run(plan: Plan, voice: Voice) -> Result<(), Fault> {
         version = env!("CARGO_PKG_VERSION"),
         state_dir = %paths.state_dir.display(),
         socket = %paths.socket.display(),
-        config = ?plan.config_file,
+        config = plan.config_file.as_ref().map(|file| tracing::field::display(file.display())),
         "starting"
     );
     if let Some(warnings) = &plan.warnings {
@@ -68,7 +68,7 @@ impl Running {
     pub async fn stop(self, hasten: impl Future<Output = ()>) {
         let Self { app, listeners, closing, _lock } = self;
         let deadline = app.settings.borrow().daemon.stop_deadline.0;
-        tracing::info!(?deadline, "stopping");
+        tracing::info!(deadline_s = deadline.as_secs_f64(), "stopping");
         notify::stopping();
         app.control.stop();
         app.note(EventKind::DaemonStopping, format!("pid {}", std::process::id())).await;
@@ -100,7 +100,7 @@ async fn stop_agents(app: &App, deadline: Duration, hasten: impl Future<Output =
 
 async fn within(limit: Duration, what: &str, step: impl Future<Output = ()>) {
     if timeout(limit, step).await.is_err() {
-        tracing::error!(?limit, "gave up on {what}");
+        tracing::error!(limit_s = limit.as_secs_f64(), "gave up on {what}");
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     agents::ApplyReport,
     auth::{Names, Policy},
     config::{AccessSettings, Settings},
-    domain::{Event, EventKind, Fault, FaultKind},
+    domain::{AgentName, Event, EventKind, Fault, FaultKind},
 };
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
@@ -57,7 +57,7 @@ impl App {
         let outcome = self.reload_alone().await;
         notify::ready();
         match &outcome {
-            Ok(report) => tracing::info!(?report, "configuration reloaded"),
+            Ok(report) => tracing::info!("configuration reloaded: {}", summary(report)),
             Err(fault) => tracing::error!("configuration not reloaded, the old one stays in force: {fault}"),
         }
         outcome
@@ -143,13 +143,14 @@ fn keep_what_must_stay(old: &Settings, mut new: Settings) -> (Settings, Vec<Stri
 
 fn summary(report: &ReloadReport) -> String {
     let ApplyReport { added, removed, restarted, updated, unchanged } = &report.agents;
-    let mut text = format!(
-        "{} agents added, {} removed, {} restarted, {} updated, {unchanged} unchanged",
-        added.len(),
-        removed.len(),
-        restarted.len(),
-        updated.len()
-    );
+    let named = |what: &str, agents: &[AgentName]| {
+        let names: Vec<&str> = agents.iter().map(AgentName::as_str).collect();
+        (!names.is_empty()).then(|| format!("{what} {}", names.join(", ")))
+    };
+    let parts = [("added", added), ("removed", removed), ("restarted", restarted), ("updated", updated)];
+    let mut parts: Vec<String> = parts.iter().filter_map(|(what, agents)| named(what, agents)).collect();
+    parts.push(format!("{unchanged} unchanged"));
+    let mut text = parts.join("; ");
     if !report.needs_restart.is_empty() {
         text = format!("{text}; waiting for a restart: {}", report.needs_restart.join(", "));
     }

@@ -4,8 +4,8 @@ use crate::{
     domain::{Caller, Fault, FaultKind, Permission},
     protocol::{Endpoint, Streamed, Verb, path},
 };
-use axum::body::Bytes;
 use futures_util::{Stream, StreamExt, future::BoxFuture, stream::BoxStream};
+use hyper::body::Bytes;
 use serde::Serialize;
 use std::{future::Future, sync::Arc};
 

@@ -8,12 +8,11 @@ use crate::{
     domain::{Caller, Fault, FaultKind, Identity, Permission},
     protocol::{PROTOCOL, PROTOCOL_HEADER, Verb},
 };
-use axum::body::Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use http_body_util::{BodyExt, Either, Full, Limited, StreamBody};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
-    body::{Frame, Incoming},
+    body::{Bytes, Frame, Incoming},
     header::{ALLOW, CONTENT_TYPE, HeaderValue},
 };
 use std::{

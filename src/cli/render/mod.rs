@@ -1,8 +1,10 @@
 //! Replies → lines for people. Nothing here asks or decides, but for the exit code that a verdict amounts to.
 mod age;
 mod report;
+mod states;
 mod status;
 
 pub use age::age;
 pub use report::{CheckRow, Watcher, checks, exit_of, report, runs};
-pub use status::{MOST, status, why};
+pub use states::{probe_style, state_style};
+pub use status::{MOST, join, status, why};

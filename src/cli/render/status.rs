@@ -1,5 +1,5 @@
 //! status → lines: the verdict first, then the fleet by tier, then only what needs a look.
-use super::age;
+use super::{age, state_style};
 use crate::{
     cli::{
         Ui,
@@ -9,10 +9,10 @@ use crate::{
 };
 use std::{collections::BTreeMap, fmt::Write};
 
-/// Agents and probes shown before "… and N more".
+/// Agents and probes asked for before "… and N more".
 pub const MOST: usize = 20;
 
-/// For a terminal. `wide` shows every agent it was given and cuts nothing.
+/// For a terminal: all that the report holds. `wide` cuts nothing and shows pids and ports too.
 pub fn status(report: &StatusReport, ui: &Ui, wide: bool) -> String {
     let width = if wide { None } else { ui.width() };
     let mut text = head(report, ui);
@@ -20,8 +20,8 @@ pub fn status(report: &StatusReport, ui: &Ui, wide: bool) -> String {
         text.push('\n');
         text.push_str(&tiers(report).render(width));
     }
-    agents(&mut text, report, wide, width);
-    probes(&mut text, report, wide, width);
+    agents(&mut text, report, ui, wide);
+    probes(&mut text, report, width);
     foot(&mut text, report);
     text
 }
@@ -50,10 +50,8 @@ fn head(report: &StatusReport, ui: &Ui) -> String {
     }
     if daemon.separation == Separation::None && !report.tiers.is_empty() {
         let warning = ui.paint("33", "warning");
-        let _ = writeln!(
-            text,
-            "{warning}: nothing but goodwill keeps agents from acting as you (same uid, no cgroup of their own)"
-        );
+        let _ =
+            writeln!(text, "{warning}: only goodwill keeps agents from acting as you (same uid, no cgroup)");
     }
     text
 }
@@ -85,27 +83,42 @@ fn tiers(report: &StatusReport) -> Table {
     table
 }
 
-fn agents(text: &mut String, report: &StatusReport, wide: bool, width: Option<usize>) {
+fn agents(text: &mut String, report: &StatusReport, ui: &Ui, wide: bool) {
     if report.agents.is_empty() {
         return;
     }
-    let shown = if wide { report.agents.len() } else { MOST.min(report.agents.len()) };
-    let mut table = Table::new(&["AGENT", "STATE", "SINCE", "RESTARTS", "WHY"]).figures(&[3]);
-    for agent in &report.agents[..shown] {
-        table.row(agent_row(agent, report));
+    let head: &[&str] = if wide {
+        &["AGENT", "STATE", "SINCE", "RESTARTS", "PIDS", "PORTS", "WHY"]
+    } else {
+        &["AGENT", "STATE", "SINCE", "RESTARTS", "WHY"]
+    };
+    let mut table = Table::new(head).figures(&[3]).painted(1, ui, state_style);
+    for agent in &report.agents {
+        table.row(agent_row(agent, report, wide));
     }
     text.push('\n');
-    text.push_str(&table.render(width));
+    text.push_str(&table.render(if wide { None } else { ui.width() }));
     let states = report.tiers.iter().flat_map(|tier| &tier.states);
     let not_well: u32 = states.filter(|(state, _)| state.needs_a_look()).map(|(_, count)| count).sum();
-    more(text, (not_well as usize).max(report.agents.len()) - shown, "`agentctl agent list` shows all");
+    more(text, (not_well as usize).saturating_sub(report.agents.len()), "`agentctl status --all` shows them");
 }
 
-fn agent_row(agent: &AgentStatus, report: &StatusReport) -> [String; 5] {
+fn agent_row(agent: &AgentStatus, report: &StatusReport, wide: bool) -> Vec<String> {
     let worst = agent.instances.iter().find(|one| one.state == agent.state).or(agent.instances.first());
     let since = worst.and_then(|one| one.since).map_or_else(String::new, |since| age(since, report.at));
     let restarts: u32 = agent.instances.iter().map(|one| one.restarts).sum();
-    [agent.name.to_string(), agent.state.as_str().to_owned(), since, restarts.to_string(), why(agent)]
+    let mut row = vec![agent.name.to_string(), agent.state.as_str().to_owned(), since, restarts.to_string()];
+    if wide {
+        row.push(join(agent.instances.iter().filter_map(|one| one.pid)));
+        row.push(join(agent.instances.iter().filter_map(|one| one.port)));
+    }
+    row.push(why(agent));
+    row
+}
+
+/// `8001,8002`: of each instance that has one.
+pub fn join<T: ToString>(values: impl Iterator<Item = T>) -> String {
+    values.map(|value| value.to_string()).collect::<Vec<_>>().join(",")
 }
 
 /// Reason and last words of the instance that makes the agent what it is.
@@ -114,7 +127,10 @@ pub fn why(agent: &AgentStatus) -> String {
     else {
         return String::new();
     };
-    let mut parts: Vec<String> = worst.reason.iter().map(|reason| one_line(reason)).collect();
+    // Who it is stands beside it already.
+    let itself = format!("cannot start {}: ", worst.id);
+    let bare = |reason: &String| one_line(reason.strip_prefix(&itself).unwrap_or(reason));
+    let mut parts: Vec<String> = worst.reason.iter().map(bare).collect();
     if let Some(exit) = worst.last_exit.as_ref().filter(|_| worst.state != AgentState::Ready) {
         if let Some(class) =
             exit.class.filter(|class| !parts.iter().any(|part| part.contains(class.as_str())))
@@ -130,7 +146,7 @@ pub fn why(agent: &AgentStatus) -> String {
     parts.join(": ")
 }
 
-fn probes(text: &mut String, report: &StatusReport, wide: bool, width: Option<usize>) {
+fn probes(text: &mut String, report: &StatusReport, width: Option<usize>) {
     let total: u32 = report.probes.values().sum();
     if total == 0 {
         return;
@@ -147,26 +163,25 @@ fn probes(text: &mut String, report: &StatusReport, wide: bool, width: Option<us
     if failing.is_empty() {
         return;
     }
-    let shown = if wide { failing.len() } else { MOST.min(failing.len()) };
     let mut table = Table::new(&["TARGET", "PROBE", "KIND", "SINCE", "SAW"]);
-    for probe in &failing[..shown] {
+    for probe in &failing {
         let since = probe.since.map_or_else(String::new, |since| age(since, report.at));
         let saw = probe.last.as_ref().map_or("", |last| last.detail.as_str());
         table.row([probe.target.as_str(), &probe.name, &probe.kind, &since, saw]);
     }
     text.push_str(&table.render(width));
-    more(text, failing.len() - shown, "`agentctl status -o wide` shows all");
+    let all = report.probes.get("failing").copied().unwrap_or(0) as usize;
+    more(text, all.saturating_sub(failing.len()), "`agentctl status --all` shows them");
 }
 
 fn foot(text: &mut String, report: &StatusReport) {
     let store = &report.store;
     let _ = writeln!(
         text,
-        "store       {:.1} MiB, {} of {} readers idle (at most {}), query p99 {:.1} ms, commit p99 {:.1} ms",
+        "store       {:.1} MiB, {} of {} readers idle, p99: query {:.1} ms, commit {:.1} ms",
         mebibytes(store.file_bytes),
         store.readers_idle,
         store.readers,
-        store.readers_max,
         store.query.p99,
         store.commit.p99
     );

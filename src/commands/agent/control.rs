@@ -111,7 +111,7 @@ fn chosen(app: &App, request: Request) -> Result<(Vec<AgentName>, Vec<Generation
         _ => return Err(Fault::usage("cannot tell which agents: give their names, or all")),
     };
     if let Some(unknown) = names.iter().find(|name| fleet.agent(name.as_str()).is_none()) {
-        return Err(no_such_agent(unknown));
+        return Err(no_such_agent(unknown, &fleet));
     }
     let before = fleet
         .instances()
@@ -228,7 +228,7 @@ async fn finish(
     Ok(match standing {
         Standing::Done => Exit::Ok,
         Standing::Failed => {
-            ctl.ui.note("`agentctl agent logs NAME` shows what it printed");
+            ctl.ui.note(&way_out(&agents));
             Exit::Negative
         }
         Standing::Pending => {
@@ -237,6 +237,22 @@ async fn finish(
             Exit::Pending
         }
     })
+}
+
+/// What to do about the first that will not come up by itself.
+fn way_out(agents: &[AgentStatus]) -> String {
+    let lost = |agent: &&AgentStatus| agent.state.needs_a_look() || agent.state == AgentState::Disabled;
+    match agents.iter().find(lost) {
+        Some(AgentStatus { name, state: AgentState::Disabled, .. }) => format!(
+            "next: take `enabled = false` from {name} in agentd.toml (or switch the agent system on), \
+             then `agentctl config reload`"
+        ),
+        Some(AgentStatus { name, .. }) => format!(
+            "next: `agentctl agent logs {name}` shows what it printed; when that is mended, \
+             `agentctl agent start {name}` tries again"
+        ),
+        None => "next: `agentctl status` shows the fleet".into(),
+    }
 }
 
 fn names(agents: &[AgentName]) -> String {

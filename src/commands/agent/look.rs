@@ -1,13 +1,13 @@
 //! list and show: the fleet's snapshot as a table, one agent with all that is known of it.
 use crate::{
     cli::{
-        CliError, Ctl, Exit, Table, one_line,
-        render::{age, why},
+        CliError, Ctl, Exit, Table, Ui, one_line,
+        render::{age, join, probe_style, state_style, why},
     },
     daemon::{App, Route},
     domain::{
-        AgentName, AgentStatus, Caller, ExitReport, Fault, InstanceStatus, Permission, ProbeState,
-        ProbeStatus, Separation,
+        AgentName, AgentStatus, Caller, ExitReport, Fault, FleetSnapshot, InstanceStatus, Permission,
+        ProbeState, ProbeStatus, Separation,
     },
     protocol::{Endpoint, Verb},
 };
@@ -61,8 +61,14 @@ pub fn routes() -> Vec<Route> {
 }
 
 /// An agent that is not there, with the way to those that are.
-pub fn no_such_agent(name: &AgentName) -> Fault {
-    Fault::not_found(format!("cannot find agent {name}")).hint("`agentctl agent list` shows all")
+pub fn no_such_agent(name: &AgentName, fleet: &FleetSnapshot) -> Fault {
+    let fault = Fault::not_found(format!("cannot find agent {name}"));
+    let far = |other: &AgentName| strsim::damerau_levenshtein(other.as_str(), name.as_str());
+    let nearest = fleet.agents.iter().map(|agent| (far(&agent.name), &agent.name)).min();
+    match nearest.filter(|(distance, _)| *distance <= (name.as_str().len() / 3).max(1)) {
+        Some((_, near)) => fault.hint(format!("did you mean {near}? `agentctl agent list` shows all")),
+        None => fault.hint("`agentctl agent list` shows all"),
+    }
 }
 
 async fn handle_list(app: App, _caller: Caller, _request: ListRequest) -> Result<ListReply, Fault> {
@@ -72,7 +78,8 @@ async fn handle_list(app: App, _caller: Caller, _request: ListRequest) -> Result
 
 async fn handle_show(app: App, _caller: Caller, request: ShowRequest) -> Result<ShowReply, Fault> {
     let fleet = app.supervisor.snapshot();
-    let agent = fleet.agent(request.name.as_str()).ok_or_else(|| no_such_agent(&request.name))?.clone();
+    let agent =
+        fleet.agent(request.name.as_str()).ok_or_else(|| no_such_agent(&request.name, &fleet))?.clone();
     let instance = format!("{}/", agent.name);
     let mut probes = app.monitor.snapshot();
     probes.retain(|probe| probe.target.starts_with(&instance) || agent.depends_on.contains(&probe.target));
@@ -87,7 +94,7 @@ pub async fn list(ctl: &Ctl) -> Result<Exit, CliError> {
         } else {
             &["NAME", "TIER", "KIND", "STATE", "READY", "RESTARTS", "SINCE", "WHY"]
         };
-        let mut table = Table::new(head).figures(&[4, 5]);
+        let mut table = Table::new(head).figures(&[4, 5]).painted(3, &ctl.ui, state_style);
         for agent in &reply.agents {
             table.row(row(agent, reply.at, wide));
         }
@@ -118,17 +125,14 @@ fn row(agent: &AgentStatus, now: Timestamp, wide: bool) -> Vec<String> {
     row
 }
 
-fn join<T: ToString>(values: impl Iterator<Item = T>) -> String {
-    values.map(|value| value.to_string()).collect::<Vec<_>>().join(",")
-}
-
 pub async fn show(name: AgentName, ctl: &Ctl) -> Result<Exit, CliError> {
     let reply = ctl.client.call::<Show>(&ShowRequest { name }).await?;
-    ctl.output.print(&ctl.ui, &reply, |wide| page(&reply, if wide { None } else { ctl.ui.width() }))?;
+    ctl.output.print(&ctl.ui, &reply, |wide| page(&reply, &ctl.ui, wide))?;
     Ok(Exit::Ok)
 }
 
-fn page(reply: &ShowReply, width: Option<usize>) -> String {
+fn page(reply: &ShowReply, ui: &Ui, wide: bool) -> String {
+    let width = if wide { None } else { ui.width() };
     let agent = &reply.agent;
     let mut text = format!("{}: {}", agent.name, agent.state.as_str());
     let why = why(agent);
@@ -136,7 +140,10 @@ fn page(reply: &ShowReply, width: Option<usize>) -> String {
         let _ = write!(text, " ({why})");
     }
     let _ = write!(text, "\nkind {}, tier {}, ", one_line(&agent.kind), one_line(&agent.tier));
-    let _ = writeln!(text, "{} replicas", agent.replicas);
+    let _ = match agent.replicas {
+        1 => writeln!(text, "1 replica"),
+        replicas => writeln!(text, "{replicas} replicas"),
+    };
     if let Some(owner) = &agent.owner {
         let _ = writeln!(text, "owner {}", one_line(owner));
     }
@@ -145,7 +152,8 @@ fn page(reply: &ShowReply, width: Option<usize>) -> String {
     }
     let mut table =
         Table::new(&["INSTANCE", "STATE", "PID", "PORT", "SINCE", "RESTARTS", "SEPARATION", "LAST EXIT"])
-            .figures(&[2, 3, 5]);
+            .figures(&[2, 3, 5])
+            .painted(1, ui, state_style);
     for instance in &agent.instances {
         table.row(instance_row(instance, reply.at));
     }
@@ -156,7 +164,8 @@ fn page(reply: &ShowReply, width: Option<usize>) -> String {
         }
     }
     if !reply.probes.is_empty() {
-        let mut table = Table::new(&["TARGET", "PROBE", "KIND", "STATE", "SINCE", "SAW"]);
+        let mut table =
+            Table::new(&["TARGET", "PROBE", "KIND", "STATE", "SINCE", "SAW"]).painted(3, ui, probe_style);
         for probe in &reply.probes {
             table.row(probe_row(probe, reply.at));
         }

@@ -56,7 +56,7 @@ async fn handle(app: App, _caller: Caller, request: Request) -> Result<Reply, Fa
     let _ = timeout(HOLD, changes.wait_for(|version| *version > request.after)).await;
     let fleet = app.supervisor.snapshot();
     if let Some(unknown) = names.iter().find(|name| fleet.agent(name.as_str()).is_none()) {
-        return Err(no_such_agent(unknown));
+        return Err(no_such_agent(unknown, &fleet));
     }
     let wanted = |agent: &AgentStatus| names.is_empty() || names.contains(&agent.name);
     let agents =

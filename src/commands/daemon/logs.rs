@@ -3,7 +3,8 @@ use super::serve::ask;
 use crate::{
     cli::{CliError, Ctl, Exit, Output, one_line},
     commands::tail::{LOOK_EVERY, Tail, unreadable},
-    config::{Paths, Settings},
+    config::{Paths, Settings, Sources},
+    daemon::Plan,
     domain::Fault,
 };
 use serde_json::{Map, Value};
@@ -20,16 +21,22 @@ pub struct Args {
     /// Go on as it writes, until interrupted
     #[arg(short, long)]
     follow: bool,
-    /// Of which daemon, if it is down
+    /// Of the daemon with this manifest, if it is down [default: as for `daemon start`]
+    #[arg(long, env = "AGENTD_CONFIG", value_name = "FILE", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// With this [environment.NAME] laid over it
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+    /// Of the daemon with this state directory, if it is down
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 }
 
 pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
-    let directory = directory(args.state_dir, ctl).await;
+    let directory = directory(&args, ctl).await?;
     let Some(newest) = files(&directory).pop() else {
         let fault = Fault::not_found(format!("cannot find a log of agentd in {}", directory.display()))
-            .hint("--state-dir names the state directory of the daemon you mean");
+            .hint("--config or --state-dir names the daemon you mean");
         return Err(fault.into());
     };
     let (lines, mut tail) = last(&directory, &newest, args.lines)?;
@@ -53,16 +60,29 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
     }
 }
 
-/// Where the daemon that answers says, else where one with this state directory would write.
-async fn directory(state_dir: Option<PathBuf>, ctl: &Ctl) -> PathBuf {
-    if state_dir.is_none()
+/// Where the one that is named would write; else where the one that answers says; else where one started here would.
+async fn directory(args: &Args, ctl: &Ctl) -> Result<PathBuf, CliError> {
+    let named = args.config.is_some() || args.environment.is_some();
+    if !named
+        && args.state_dir.is_none()
         && let Ok(state) = ask(&ctl.client).await
     {
-        return state.logs.into();
+        return Ok(state.logs.into());
     }
-    let mut settings = Settings::default();
-    settings.daemon.state_dir = state_dir;
-    Paths::new(&settings).logs
+    let mut sources = Sources::from_process(args.config.clone(), args.environment.clone());
+    if let Some(state_dir) = &args.state_dir {
+        sources.flags.push(("daemon.state_dir".into(), state_dir.to_string_lossy().into_owned()));
+    }
+    match Plan::read(sources, Vec::new()) {
+        Ok(plan) => Ok(Paths::new(&plan.settings).logs),
+        Err(fault) if named => Err(fault.into()),
+        // A broken manifest is a reason to read the log, not to refuse it.
+        Err(_broken) => {
+            let mut settings = Settings::default();
+            settings.daemon.state_dir.clone_from(&args.state_dir);
+            Ok(Paths::new(&settings).logs)
+        }
+    }
 }
 
 /// Oldest first: the date is in the name.
@@ -117,7 +137,11 @@ fn for_people(line: &str) -> String {
     let at: String = at.replace('T', " ").chars().take(19).collect();
     let mut text = format!("{at}  {level:<5}  {message}");
     for (key, value) in &record {
-        text.push_str(&format!("  {}={}", one_line(key), one_line(&value.to_string())));
+        let value = match value {
+            Value::String(plain) if !plain.is_empty() && !plain.contains([' ', '"', '=']) => plain.clone(),
+            other => other.to_string(),
+        };
+        text.push_str(&format!("  {}={}", one_line(key), one_line(&value)));
     }
     text
 }

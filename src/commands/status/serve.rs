@@ -77,7 +77,7 @@ async fn handle(app: App, _caller: Caller, request: Request) -> Result<StatusRep
         tiers: tiers(&fleet),
         agents: listed(&fleet, request.all, most),
         probes: count_probes(&probes),
-        failing_probes: probes.into_iter().filter(not_passing).take(most).collect(),
+        failing_probes: not_passing(probes, most),
         store,
         last_validation,
     })
@@ -141,8 +141,12 @@ fn count_probes(probes: &[ProbeStatus]) -> BTreeMap<String, u32> {
     counts
 }
 
-fn not_passing(probe: &ProbeStatus) -> bool {
-    matches!(probe.state, ProbeState::Failing | ProbeState::Blocked)
+/// Those that fail before those that wait for what fails.
+fn not_passing(mut probes: Vec<ProbeStatus>, most: usize) -> Vec<ProbeStatus> {
+    probes.retain(|probe| matches!(probe.state, ProbeState::Failing | ProbeState::Blocked));
+    probes.sort_by_key(|probe| probe.state == ProbeState::Blocked);
+    probes.truncate(most);
+    probes
 }
 
 /// The newest finished run. Exact and yet seldom read: while nothing has been committed since, it cannot have changed.

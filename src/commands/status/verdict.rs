@@ -43,9 +43,10 @@ pub fn judge<A: Borrow<AgentStatus>>(agents: &[A], probes: &[ProbeStatus]) -> (F
         return (
             FleetVerdict::Degraded,
             format!(
-                "{} of {} probes fail: {} of {} first",
+                "{} of {} {}: {} of {} first",
                 failing.len(),
                 probes.len(),
+                if probes.len() == 1 { "probe fails" } else { "probes fail" },
                 first.name,
                 first.target
             ),

@@ -1,16 +1,15 @@
 //! Serves one listener: identity once a connection, then requests, each bounded in size and time.
 use super::{
-    admission::{Admission, Place},
+    admission::{Admission, AtWork, Place},
     patience::Patient,
     unix::Bound,
 };
 use crate::domain::{Caller, Fault, Identity};
-use axum::body::Bytes;
-use futures_util::{future::BoxFuture, stream::BoxStream};
+use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
 use http_body_util::{Either, Full, StreamBody};
 use hyper::{
     Request, Response,
-    body::{Frame, Incoming},
+    body::{Bytes, Frame, Incoming},
     server::conn::http1,
     service::service_fn,
 };
@@ -91,9 +90,12 @@ async fn converse(
     if let Err(fault) = &caller {
         tracing::warn!(uid = identity.uid, pid = identity.pid, "{fault}");
     }
+    let place = Arc::new(place);
+    let seat = Arc::clone(&place);
     let service = service_fn(move |request| {
+        let at_work = seat.work();
         let reply = answer.answer(caller.clone(), request);
-        async move { Ok::<_, Infallible>(reply.await) }
+        async move { Ok::<_, Infallible>(held(reply.await, at_work)) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -104,6 +106,10 @@ async fn converse(
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,
+        () = place.asked_to_leave() => {
+            tracing::debug!(uid = identity.uid, "an idle connection made room for another");
+            return;
+        }
         () = closing.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::time::timeout(LAST_WORDS, connection).await.unwrap_or(Ok(()))
@@ -112,7 +118,19 @@ async fn converse(
     if let Err(error) = ended {
         tracing::debug!(uid = identity.uid, %error, "a connection ended badly");
     }
-    drop(place);
+}
+
+/// A reply that comes line by line keeps its connection at work until its last line.
+fn held(reply: Reply, at_work: AtWork) -> Reply {
+    reply.map(|body| match body {
+        Either::Left(whole) => Either::Left(whole),
+        Either::Right(lines) => {
+            let lines = lines.inspect(move |_| {
+                let _ = &at_work;
+            });
+            Either::Right(StreamBody::new(lines.boxed()))
+        }
+    })
 }
 
 /// Out of descriptors or memory: asking again at once would only spin.
@@ -163,12 +181,16 @@ mod tests {
     }
 
     fn serve(refuses: bool) -> Served {
+        serve_at_most(refuses, 600)
+    }
+
+    fn serve_at_most(refuses: bool, total: usize) -> Served {
         let home = tempfile::tempdir().expect("a directory");
         let path = home.path().join("agentd.sock");
         let server = Server {
             bound: Bound::bind(&path, Access::Operators { group: None }).expect("bound"),
             admission: Admission::new(
-                Bounds { total: 600, reserved: 0, each: 600 },
+                Bounds { total, reserved: 0, each: total },
                 vec![rustix::process::geteuid().as_raw()],
             ),
             answer: Arc::new(Echo { refuses }),
@@ -199,6 +221,21 @@ mod tests {
         }
         let reply = timeout(Duration::from_secs(5), ask(&served.path)).await.expect("in time");
         assert!(reply.starts_with("HTTP/1.1 200") && reply.ends_with("Admin"), "{reply}");
+    }
+
+    #[tokio::test]
+    async fn at_the_bound_who_stalls_longest_makes_room() {
+        let served = serve_at_most(false, 4);
+        let mut stalled = Vec::new();
+        for _ in 0..4 {
+            let mut stream = UnixStream::connect(&served.path).await.expect("connected");
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: ").await.expect("half a head");
+            stalled.push(stream);
+        }
+        let reply = timeout(Duration::from_secs(5), ask(&served.path)).await.expect("in time");
+        assert!(reply.ends_with("Admin"), "{reply}");
+        let first = timeout(Duration::from_secs(5), stalled[0].read(&mut [0; 8])).await.expect("in time");
+        assert!(matches!(first, Ok(0) | Err(_)), "the first of the stalled was not cut off");
     }
 
     #[tokio::test]

@@ -55,7 +55,7 @@ impl Bound {
         }
         let directory =
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let made_directory = prepare(directory, access)?;
+        let made_directory = prepare(directory, path, access)?;
         make_way(path)?;
         let failed = |what: &str, error: io::Error| {
             Fault::new(FaultKind::Config, format!("cannot {what} {}: {error}", path.display()))
@@ -93,33 +93,33 @@ impl Drop for SocketFile {
 }
 
 /// Makes the directory, private from its first moment, or sees that an existing one can be trusted. Did we make it?
-fn prepare(directory: &Path, access: Access) -> Result<bool, Fault> {
+fn prepare(directory: &Path, socket: &Path, access: Access) -> Result<bool, Fault> {
     let failed = |error: io::Error| {
         Fault::new(FaultKind::Config, format!("cannot use {} for a socket: {error}", directory.display()))
             .hint("name another place with --socket or `socket` under [daemon]")
     };
+    let own = rustix::process::geteuid().as_raw();
     let mut made = false;
     match fs::symlink_metadata(directory) {
+        // Left behind by a killed daemon, or made for us by systemd: it gets the mode of today's [access]. What
+        // others may write is judged below.
+        Ok(metadata) if metadata.is_dir() && metadata.uid() == own && metadata.mode() & 0o022 == 0 => {
+            if let Some(left_behind) = was_for(directory, socket) {
+                open_up(directory, access).map_err(failed)?;
+                made = left_behind;
+            }
+        }
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if let Some(parent) = directory.parent() {
                 DirBuilder::new().recursive(true).mode(0o755).create(parent).map_err(failed)?;
             }
             DirBuilder::new().mode(0o700).create(directory).map_err(failed)?;
-            let mode = match access {
-                Access::Operators { group: None } => 0o700,
-                Access::Operators { group } => {
-                    give_to_group(directory, group).map_err(failed)?;
-                    0o750
-                }
-                Access::Everyone => 0o711,
-            };
-            fs::set_permissions(directory, Permissions::from_mode(mode)).map_err(failed)?;
+            open_up(directory, access).map_err(failed)?;
             made = true;
         }
         Err(error) => return Err(failed(error)),
     }
-    let own = rustix::process::geteuid().as_raw();
     for (depth, place) in directory.ancestors().filter(|place| !place.as_os_str().is_empty()).enumerate() {
         let metadata = fs::metadata(place).map_err(failed)?;
         if let Some(why) = distrust(metadata.uid(), metadata.mode(), own, depth == 0) {
@@ -131,6 +131,32 @@ fn prepare(directory: &Path, access: Access) -> Result<bool, Fault> {
         }
     }
     Ok(made)
+}
+
+/// Whether nothing but this socket is in a directory, so that it has no other purpose: `Some(true)` if an earlier
+/// daemon left the socket there, `Some(false)` if it is empty.
+fn was_for(directory: &Path, socket: &Path) -> Option<bool> {
+    let mut left_behind = false;
+    for entry in fs::read_dir(directory).ok()? {
+        let name = entry.ok()?.file_name();
+        left_behind = socket.file_name() == Some(name.as_os_str());
+        if !left_behind {
+            return None;
+        }
+    }
+    Some(left_behind)
+}
+
+fn open_up(directory: &Path, access: Access) -> io::Result<()> {
+    let mode = match access {
+        Access::Operators { group: None } => 0o700,
+        Access::Operators { group } => {
+            give_to_group(directory, group)?;
+            0o750
+        }
+        Access::Everyone => 0o711,
+    };
+    fs::set_permissions(directory, Permissions::from_mode(mode))
 }
 
 /// Why somebody else could replace what lies in a directory; none if nobody can. Only an ancestor may be a sticky
@@ -214,6 +240,26 @@ mod tests {
         let open = home.path().join("run/agentd-report/report.sock");
         let _bound = Bound::bind(&open, Access::Everyone).expect("bound");
         assert_eq!((mode(open.parent().expect("a parent")), mode(&open)), (0o711, 0o666));
+    }
+
+    #[tokio::test]
+    async fn a_directory_left_behind_by_a_killed_daemon_gets_todays_mode_and_one_with_more_in_it_keeps_its_own()
+     {
+        let home = tempfile::tempdir().expect("a directory");
+        let group = Access::Operators { group: Some(rustix::process::getegid().as_raw()) };
+        let left = home.path().join("left");
+        let shared = home.path().join("shared");
+        for directory in [&left, &shared] {
+            fs::create_dir(directory).expect("made");
+            fs::set_permissions(directory, Permissions::from_mode(0o700)).expect("closed");
+            drop(std::os::unix::net::UnixListener::bind(directory.join("agentd.sock")).expect("bound"));
+        }
+        fs::write(shared.join("notes"), "mine").expect("written");
+        let bound = [&left, &shared].map(|directory| Bound::bind(&directory.join("agentd.sock"), group));
+        assert!(bound.iter().all(Result::is_ok), "{bound:?}");
+        assert_eq!((mode(&left), mode(&shared)), (0o750, 0o700));
+        drop(bound);
+        assert!(!left.exists() && shared.exists());
     }
 
     #[tokio::test]

@@ -127,11 +127,18 @@ impl Daemon {
         child.wait().expect("reaped");
     }
 
+    pub fn pid(&self) -> i32 {
+        self.child.as_ref().expect("it runs").id().cast_signed()
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(self.child.as_ref().expect("it runs"));
+        rustix::process::kill_process(pid, signal).expect("signalled");
+    }
+
     /// Asks it to end and returns its exit code.
     pub fn stop(&mut self) -> Option<i32> {
-        let child = self.child.as_ref().expect("it runs");
-        let pid = rustix::process::Pid::from_child(child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
+        self.signal(rustix::process::Signal::TERM);
         self.ended()
     }
 
@@ -145,6 +152,14 @@ impl Daemon {
 
     fn has_ended(&mut self) -> Option<std::process::ExitStatus> {
         self.child.as_mut().and_then(|child| child.try_wait().ok().flatten())
+    }
+
+    /// What agentd logged so far, a JSON record a line.
+    pub fn log(&self) -> String {
+        let entries = fs::read_dir(self.path("state/logs")).into_iter().flatten().flatten();
+        let ours =
+            entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "log"));
+        ours.map(|path| fs::read_to_string(path).unwrap_or_default()).collect()
     }
 
     /// What agentd wrote to stderr.
