@@ -77,7 +77,7 @@ impl Router {
             Ok(raw) => self.run(route, caller, raw).await,
             Err(fault) => Err(fault),
         };
-        let took_ms = began.elapsed().as_secs_f64() * 1e3;
+        let took_ms = began.elapsed().as_micros() as f64 / 1e3;
         match outcome {
             Ok(body) => {
                 if writes {

@@ -99,7 +99,7 @@ fn guarded(access: &str) -> String {
           name = "beat"
           kind = "heartbeat"
           role = "readiness"
-          every = "1m"
+          options = {{ within = "1m" }}
         "#
     )
 }

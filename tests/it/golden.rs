@@ -31,12 +31,12 @@ kind = "service"
 tier = "core"
 depends_on = ["orders"]
 user = "inherit"
-options = { command = [{agentctl}, "demo-agent", "http", "--port", "{port}", "--fault", "unhealthy-after=700ms"], port = 0 }
+options = { command = [{agentctl}, "demo-agent", "http", "--port", "{port}", "--fault", "unhealthy-after=1500"], port = 0 }
 
   [[agent.probe]]
   name = "ready"
   kind = "http"
-  every = "200ms"
+  every = "2s"
   failure_threshold = 1
   options = { path = "/health", expect = { status = 200 } }
 

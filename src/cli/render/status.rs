@@ -5,7 +5,7 @@ use crate::{
         Ui,
         table::{Table, one_line},
     },
-    domain::{AgentState, AgentStatus, FleetVerdict, ProbeState, Separation, StatusReport},
+    domain::{AgentState, AgentStatus, CrashClass, FleetVerdict, ProbeState, Separation, StatusReport},
 };
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -132,9 +132,8 @@ pub fn why(agent: &AgentStatus) -> String {
     let bare = |reason: &String| one_line(reason.strip_prefix(&itself).unwrap_or(reason));
     let mut parts: Vec<String> = worst.reason.iter().map(bare).collect();
     if let Some(exit) = worst.last_exit.as_ref().filter(|_| worst.state != AgentState::Ready) {
-        if let Some(class) =
-            exit.class.filter(|class| !parts.iter().any(|part| part.contains(class.as_str())))
-        {
+        let told = |class: &CrashClass| parts.iter().any(|part| part.contains(class.as_str()));
+        if let Some(class) = exit.class.filter(|class| *class != CrashClass::Unknown && !told(class)) {
             parts.push(class.as_str().to_owned());
         }
         if let Some(words) = exit.last_words.as_deref().map(one_line)

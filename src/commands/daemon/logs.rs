@@ -125,6 +125,12 @@ fn show(lines: &[String], ctl: &Ctl) -> Result<(), CliError> {
     ctl.ui.data(&text)
 }
 
+/// Needs no quotes to be told apart from its neighbours.
+fn is_plain(value: &str) -> bool {
+    let blurs = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '=' | '\\');
+    !value.is_empty() && !value.contains(blurs)
+}
+
 /// `2026-11-20 23:47:01  WARN   cannot prune  error="…"`; a line that is no record as it is, made safe.
 fn for_people(line: &str) -> String {
     let Ok(mut record) = serde_json::from_str::<Map<String, Value>>(line) else { return one_line(line) };
@@ -138,7 +144,7 @@ fn for_people(line: &str) -> String {
     let mut text = format!("{at}  {level:<5}  {message}");
     for (key, value) in &record {
         let value = match value {
-            Value::String(plain) if !plain.is_empty() && !plain.contains([' ', '"', '=']) => plain.clone(),
+            Value::String(plain) if is_plain(plain) => plain.clone(),
             other => other.to_string(),
         };
         text.push_str(&format!("  {}={}", one_line(key), one_line(&value)));
