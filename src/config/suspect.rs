@@ -50,6 +50,8 @@ const ABOUT: &[&str] = &[
     "REQUIRED",
     "ROTATION",
 ];
+/// No prefix with what must follow it is shorter: most values of a manifest need not be searched.
+const SHORTEST_ISSUED: usize = 13;
 /// How values begin that are issued as secrets, and how many characters must follow.
 const PREFIXES: &[(&str, usize)] = &[
     ("sk-", 12),
@@ -197,6 +199,9 @@ fn find(text: &str) -> Option<Range<usize>> {
 }
 
 fn issued(text: &str) -> Option<Range<usize>> {
+    if text.len() < SHORTEST_ISSUED {
+        return None;
+    }
     let part_of_it = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '+' | '=');
     let mut best: Option<Range<usize>> = None;
     for (prefix, at_least) in PREFIXES {
@@ -257,6 +262,14 @@ fn split_camel(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_issued_is_too_short_to_be_searched() {
+        for (prefix, at_least) in PREFIXES.iter().filter(|(prefix, _)| !prefix.starts_with('-')) {
+            assert!(prefix.len() + at_least >= SHORTEST_ISSUED, "{prefix}");
+        }
+        assert!(value_is_secret("-----BEGINKEY"));
+    }
 
     #[test]
     fn names_of_secrets_are_told_from_names_about_them() {
