@@ -1,5 +1,8 @@
 //! One task per instance. It owns the instance's state, its child and its channel; others send orders, leave word at
 //! its desk and read the board. It sleeps until something happens: no timer runs while an instance is well.
+mod starting;
+mod telling;
+
 use super::{
     adopt::Inheritance,
     child::{Child, Group, sweep},
@@ -8,17 +11,12 @@ use super::{
     plan::Plan,
     restart::Outcome,
     rpc,
-    runtime::{Channel, Work},
-    separation,
+    runtime::Work,
     shared::Shared,
-    start::{self, Refusal},
+    start,
     streams::Streams,
 };
-use crate::domain::{
-    AgentState, CrashClass, EventKind, ExitReport, Fault, InstanceId, InstanceRecord, InstanceStatus,
-    Observation,
-};
-use jiff::Timestamp;
+use crate::domain::{AgentState, EventKind, InstanceId, InstanceRecord, InstanceStatus};
 use std::{
     future::pending,
     sync::{Arc, Mutex, PoisonError},
@@ -269,179 +267,6 @@ impl Actor {
         false
     }
 
-    /// Waits for what it depends on and then for its turn to start.
-    async fn wait_turn(&mut self) -> Option<Input> {
-        let needs = self.plan.settings.depends_on.clone();
-        let missing = self.shared.board.needs.missing(&needs);
-        let shared = self.shared.clone();
-        if !missing.is_empty() {
-            self.step(Input::WaitingFor(format!("waits for {}", missing.join(", "))));
-            self.publish();
-        }
-        let turn = async {
-            loop {
-                shared.board.needs.wait(&needs).await;
-                let permit = shared.start_permit().await;
-                if shared.board.needs.missing(&needs).is_empty() {
-                    return permit;
-                }
-            }
-        };
-        tokio::select! {
-            biased;
-            order = self.orders.recv() => self.take_or_end(order),
-            permit = turn => {
-                self.permit = permit;
-                Some(Input::Unblocked)
-            }
-        }
-    }
-
-    /// Prepares and spawns; an order that arrives meanwhile ends the preparation.
-    async fn start(&mut self) -> Option<Input> {
-        self.status.generation += 1;
-        self.status.started_at = None;
-        self.status.ready_at = None;
-        self.status.adopted = false;
-        self.desk.open(self.status.generation);
-        let Work::Spawn(launch) = self.plan.work.clone() else {
-            self.begin(None);
-            return None;
-        };
-        if let Err(fault) = self.open_streams(launch.channel) {
-            return Some(self.refused(Refusal::Failed(CrashClass::Unknown, fault)));
-        }
-        let (shared, id, plan) = (self.shared.clone(), self.id.clone(), self.plan.clone());
-        let prepared = tokio::select! {
-            biased;
-            order = self.orders.recv() => {
-                let input = self.take_or_end(order);
-                // Halted before anything was spawned: there is nothing to stop.
-                if self.machine.state() == AgentState::Stopping {
-                    return Some(nothing_ran());
-                }
-                return input;
-            }
-            prepared = start::prepare(&shared, &id, &plan, &launch) => prepared,
-        };
-        let started = prepared.and_then(|spec| {
-            let child = Child::spawn(&spec.spawn).map_err(start::spawn_refusal)?;
-            Ok((spec.port, child))
-        });
-        match started {
-            Ok((port, child)) => {
-                self.status.port = port;
-                self.status.separation = separation::of(child.pid);
-                self.save(&child, false).await;
-                self.tell(EventKind::AgentStarted, format!("started as pid {}", child.pid));
-                self.begin(Some(child));
-                self.prove_ready(launch.channel);
-                None
-            }
-            Err(refusal) => Some(self.refused(refusal)),
-        }
-    }
-
-    /// From here on it counts as running.
-    fn begin(&mut self, child: Option<Child>) {
-        let now = Instant::now();
-        self.status.pid = child.as_ref().map(|child| child.pid);
-        self.status.started_at = Some(self.shared.clock.now());
-        self.up_since = Some(now);
-        self.overdue_at = Some(now + self.plan.settings.start_timeout.0);
-        self.child = child;
-    }
-
-    fn refused(&mut self, refusal: Refusal) -> Input {
-        match refusal {
-            Refusal::PortHeld(holder) => Input::PortHeld(holder),
-            Refusal::Failed(class, fault) => {
-                let reason = fault.message;
-                self.status.last_exit = Some(ExitReport {
-                    at: self.shared.clock.now(),
-                    code: None,
-                    signal: None,
-                    class: Some(class),
-                    last_words: None,
-                    hint: fault.hint,
-                });
-                self.tell(EventKind::AgentExited, format!("not started: {reason}"));
-                Input::Ended { outcome: Outcome::Failed(class), ran: Duration::ZERO, reason: Some(reason) }
-            }
-        }
-    }
-
-    /// Takes over a child of an earlier daemon.
-    fn take_over(&mut self, child: Child, record: InstanceRecord) {
-        self.step(Input::Unblocked);
-        if self.machine.state() != AgentState::Starting {
-            return;
-        }
-        self.status.generation += 1;
-        self.desk.open(self.status.generation);
-        let Work::Spawn(launch) = self.plan.work.clone() else { return };
-        if let Err(error) = self.open_streams(launch.channel) {
-            tracing::warn!(instance = %self.id, %error, "its output cannot be read");
-        }
-        self.tell(EventKind::AgentAdopted, format!("adopted pid {}", child.pid));
-        self.begin(Some(child));
-        self.status.adopted = true;
-        self.status.separation = separation::of(record.pid);
-        self.status.started_at = Some(record.started_at);
-        self.status.port = record.port;
-        let was_ready = record.was_ready;
-        self.record = Some(record);
-        if was_ready {
-            self.step(Input::Up);
-        }
-        self.prove_ready(launch.channel);
-    }
-
-    /// Opened once, and again only if the kind of agent has changed.
-    fn open_streams(&mut self, channel: Channel) -> Result<(), Fault> {
-        let speaks = channel != Channel::None;
-        if self.streams.as_ref().is_none_or(|streams| streams.speaks() != speaks) {
-            self.streams = None; // the old reader first: two would share what is printed
-            self.streams = Some(Streams::open(&self.shared, &self.id, speaks)?);
-        }
-        Ok(())
-    }
-
-    /// Opens the request channel, and leaves word at the desk when it, or mere survival, proves readiness.
-    fn prove_ready(&mut self, channel: Channel) {
-        let Channel::JsonRpc { ping } = channel else { return };
-        let Some(streams) = &self.streams else { return };
-        let (desk, generation) = (self.desk.clone(), self.status.generation);
-        let probed = self.plan.probed;
-        match streams.connect() {
-            Ok(rpc) => {
-                *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = Some(rpc.clone());
-                let (adopted, limit) = (self.status.adopted, self.plan.settings.start_timeout.0);
-                if ping && (adopted || !probed) {
-                    tokio::spawn(async move {
-                        let limit = if adopted { FIRST_WORD } else { limit };
-                        match rpc.ping(limit).await {
-                            Ok(()) if !probed => desk.tell(generation, Observation::Ready),
-                            Err(fault) if adopted => {
-                                let reason = format!("does not answer after its adoption: {fault}");
-                                desk.tell(generation, Observation::Unhealthy { reason });
-                            }
-                            Ok(()) | Err(_) => {} // its start timeout judges it
-                        }
-                    });
-                    return;
-                }
-            }
-            Err(fault) => tracing::warn!(instance = %self.id, error = %fault, "it cannot be asked anything"),
-        }
-        if !probed && !ping {
-            tokio::spawn(async move {
-                tokio::time::sleep(SETTLE).await;
-                desk.tell(generation, Observation::Ready);
-            });
-        }
-    }
-
     /// It runs: whatever happens first.
     async fn attend(&mut self) -> Option<Input> {
         if self.machine.state() == AgentState::Ready
@@ -588,54 +413,6 @@ impl Actor {
                 let _ = done.send(());
             }
         }
-    }
-
-    async fn save(&mut self, child: &Child, was_ready: bool) {
-        let record = InstanceRecord {
-            id: self.id.clone(),
-            pid: child.pid,
-            pid_start: child.pid_start,
-            boot_id: self.shared.boot_id.clone(),
-            started_at: self.now(),
-            port: self.status.port,
-            spec_digest: self.plan.digest.clone(),
-            was_ready,
-        };
-        self.record = Some(record.clone());
-        self.keep(record).await;
-    }
-
-    /// Without a record it runs all the same; the next daemon would find it by its marker and replace it.
-    async fn keep(&mut self, record: InstanceRecord) {
-        self.recorded = true;
-        match timeout(RECORD, self.shared.store.save_instance(record)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(instance = %self.id, %error, "it could not be recorded"),
-            Err(_) => tracing::warn!(instance = %self.id, "it could not be recorded in time"),
-        }
-    }
-
-    fn publish(&mut self) {
-        self.status.state = self.machine.state();
-        self.status.reason = self.machine.reason().map(str::to_owned);
-        self.status.restarts = self.machine.restarts();
-        if !self.status.state.is_up() {
-            self.status.adopted = false;
-            self.status.pid = None;
-        }
-        self.shared.board.put(self.status.clone());
-    }
-
-    fn tell(&self, kind: EventKind, text: impl Into<String>) {
-        self.shared.journal.tell(kind, &self.id, text);
-    }
-
-    fn tell_reason(&self, kind: EventKind) {
-        self.tell(kind, self.machine.reason().unwrap_or_default());
-    }
-
-    fn now(&self) -> Timestamp {
-        self.shared.clock.now()
     }
 }
 

@@ -17,6 +17,8 @@ mod identify;
 mod journal;
 pub mod log_file;
 mod machine;
+#[cfg(test)]
+mod machine_tests;
 mod needs;
 mod order;
 pub mod output;

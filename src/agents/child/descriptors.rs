@@ -9,7 +9,7 @@ static AT_START: OnceLock<Rlimit> = OnceLock::new();
 /// Raises our soft limit to the hard one and says what it is now; remembers the old one for `Child::spawn`.
 pub fn raise_open_files() -> u64 {
     let now = getrlimit(Resource::Nofile);
-    let before = AT_START.get_or_init(|| now.clone());
+    let before = AT_START.get_or_init(|| now);
     match setrlimit(Resource::Nofile, Rlimit { current: before.maximum, maximum: before.maximum }) {
         Ok(()) => before.maximum.unwrap_or(u64::MAX),
         Err(error) => {

@@ -6,6 +6,8 @@ mod fifo;
 mod fixture;
 mod orphans;
 mod process;
+#[cfg(test)]
+mod process_tests;
 mod program;
 mod stop;
 
