@@ -27,6 +27,8 @@ impl Supervisor {
         if let Ok(Ok(turn)) = turn {
             turn.forget(); // no change follows a shutdown
         }
+        // A second shutdown need not wait for the turn that the first one kept.
+        self.0.turn.close();
         let (names, dependents) = self.roster().dependents();
         let gone: BTreeMap<AgentName, watch::Sender<bool>> =
             names.iter().map(|name| (name.clone(), watch::Sender::new(false))).collect();
