@@ -15,6 +15,7 @@ mod fleet_tests;
 mod hardship_tests;
 mod identify;
 mod journal;
+mod listening;
 pub mod log_file;
 mod machine;
 #[cfg(test)]

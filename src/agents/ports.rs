@@ -1,6 +1,6 @@
-//! Who listens on a port: from /proc/net/tcp{,6} to the socket's inode to the process that holds it.
+//! Who listens on a port: from the socket's inode to the process that holds it.
 use super::procfs::{self, Table};
-use std::{collections::HashSet, fs, io};
+use std::{fs, io};
 
 /// A process that listens on a TCP port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,100 +12,83 @@ pub struct Holder {
 }
 
 /// Whose the listeners on a port are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listeners {
     /// Nobody listens.
     None,
     /// Every listener is held by the instance.
     Ours,
-    /// At least one is held by nobody of the instance; by this pid, if we may see it.
-    Foreign(Option<i32>),
+    /// At least one is held by nobody of the instance; by this one, if we may see it.
+    Foreign(Option<Holder>),
 }
 
+pub use super::listening::inodes;
+
 /// Everyone who listens on this port, on any local address. Empty when nobody does; a holder that we may not look
-/// into (another user's) is left out, so ask `is_listening` too.
+/// into (another user's) is left out, so ask `is_listening` too. Looks into every process: tens of milliseconds.
 pub fn holders(port: u16) -> io::Result<Vec<Holder>> {
-    let inodes = listening_inodes(port)?;
-    if inodes.is_empty() {
+    let open = inodes(port)?;
+    if open.is_empty() {
         return Ok(Vec::new());
     }
-    let holding = |pid: &i32| !held(*pid, &inodes).is_empty();
-    Ok(procfs::pids()
-        .filter(holding)
-        .map(|pid| Holder {
-            pid,
-            pgid: procfs::read(pid).map_or(0, |process| process.pgid),
-            command: procfs::command(pid),
-        })
-        .collect())
+    Ok(procfs::pids().filter(|pid| !held(*pid, &open).is_empty()).map(Holder::of).collect())
 }
 
 /// Does anything listen on this port?
 pub fn is_listening(port: u16) -> io::Result<bool> {
-    Ok(!listening_inodes(port)?.is_empty())
+    Ok(!inodes(port)?.is_empty())
 }
 
-/// Whether each listener on `port` belongs to the instance whose main process is `leader`: to its process group,
-/// its descendants, or whoever carries its marker (workers that forked twice inherit the socket or open their own
-/// with SO_REUSEPORT). A socket that a member holds counts as the instance's, whoever else inherited it.
-pub fn listeners_in_group(port: u16, leader: i32, fleet_id: &str, instance: &str) -> io::Result<Listeners> {
-    let mut open = listening_inodes(port)?;
+/// Whether each of these listening sockets belongs to the instance whose main process is `leader`: to its process
+/// group, its descendants, or whoever carries its marker (workers that forked twice inherit the socket or open
+/// their own with SO_REUSEPORT). A socket that a member holds counts as the instance's, whoever else inherited it.
+/// Usually looks into one process; into every one only when that one does not hold them all.
+pub fn owner(inodes: &[u64], leader: i32, instance: Option<&str>) -> Listeners {
+    let mut open = inodes.to_vec();
     if open.is_empty() {
-        return Ok(Listeners::None);
+        return Listeners::None;
     }
     // The main process is asked first: for most agents that is the whole answer, without a pass over /proc.
-    for inode in held(leader, &open) {
-        open.remove(&inode);
-    }
+    open.retain({
+        let held = held(leader, &open);
+        move |inode| !held.contains(inode)
+    });
     if open.is_empty() {
-        return Ok(Listeners::Ours);
+        return Listeners::Ours;
     }
     let table = Table::scan();
-    let roots = table.processes.iter().filter(|process| {
-        process.pid == leader || process.pgid == leader || table.is_marked(process.pid, fleet_id, instance)
-    });
-    let members = table.with_descendants(roots.map(|process| process.pid));
-    for process in &members {
-        for inode in held(process.pid, &open) {
-            open.remove(&inode);
+    // Of two fleets with an agent of the same name, the one that started the main process.
+    let fleet = table.marker(leader).map(|marker| marker.fleet.as_str());
+    let marked = |pid: i32| {
+        instance.is_some()
+            && table.marker(pid).is_some_and(|marker| {
+                Some(marker.instance.as_str()) == instance && fleet.is_none_or(|fleet| fleet == marker.fleet)
+            })
+    };
+    let roots = table
+        .processes
+        .iter()
+        .filter(|process| process.pid == leader || process.pgid == leader || marked(process.pid));
+    for process in table.with_descendants(roots.map(|process| process.pid)) {
+        let held = held(process.pid, &open);
+        open.retain(|inode| !held.contains(inode));
+        if open.is_empty() {
+            return Listeners::Ours;
         }
-    }
-    if open.is_empty() {
-        return Ok(Listeners::Ours);
     }
     let stranger = table.processes.iter().find(|process| !held(process.pid, &open).is_empty());
-    Ok(Listeners::Foreign(stranger.map(|process| process.pid)))
+    Listeners::Foreign(stranger.map(|process| Holder::of(process.pid)))
 }
 
-/// TCP_LISTEN in include/net/tcp_states.h.
-const LISTEN: &str = "0A";
-
-fn listening_inodes(port: u16) -> io::Result<HashSet<u64>> {
-    let mut found = HashSet::new();
-    listening_in(&fs::read_to_string("/proc/net/tcp")?, port, &mut found);
-    match fs::read_to_string("/proc/net/tcp6") {
-        Ok(text) => listening_in(&text, port, &mut found),
-        // A kernel without IPv6.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    Ok(found)
-}
-
-/// `sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode …`
-fn listening_in(text: &str, port: u16, found: &mut HashSet<u64>) {
-    for line in text.lines().skip(1) {
-        let mut fields = line.split_ascii_whitespace().skip(1);
-        let Some((_, local)) = fields.next().and_then(|address| address.rsplit_once(':')) else { continue };
-        if u16::from_str_radix(local, 16) != Ok(port) || fields.nth(1) != Some(LISTEN) {
-            continue;
-        }
-        found.extend(fields.nth(5).and_then(|inode| inode.parse::<u64>().ok()));
+impl Holder {
+    fn of(pid: i32) -> Self {
+        let pgid = procfs::read(pid).map_or(0, |process| process.pgid);
+        Self { pid, pgid, command: procfs::command(pid) }
     }
 }
 
 /// Which of these sockets the process holds. Empty when we may not look into it.
-fn held(pid: i32, inodes: &HashSet<u64>) -> HashSet<u64> {
+fn held(pid: i32, inodes: &[u64]) -> Vec<u64> {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     descriptors
         .filter_map(|entry| {
@@ -133,10 +116,19 @@ mod tests {
         let holder =
             holders(port).expect("looked").into_iter().find(|holder| holder.pid == procfs::own_pid());
         assert!(!holder.expect("this process").command.is_empty());
-        let foreign = listeners_in_group(port, i32::MAX, "no fleet", "no/0").expect("looked");
-        assert_eq!(foreign, Listeners::Foreign(Some(procfs::own_pid())));
+        let open = inodes(port).expect("looked");
+        let foreign = owner(&open, i32::MAX, Some("no/0"));
+        assert!(
+            matches!(&foreign, Listeners::Foreign(Some(holder)) if holder.pid == procfs::own_pid()),
+            "{foreign:?}"
+        );
+        assert_eq!(owner(&open, procfs::own_pid(), None), Listeners::Ours);
+        // One socket that nobody holds among them (another user's, say) is enough.
+        let with_another: Vec<u64> = open.iter().copied().chain([u64::MAX]).collect();
+        assert_eq!(owner(&with_another, procfs::own_pid(), None), Listeners::Foreign(None));
         drop(listener);
-        assert_eq!(listeners_in_group(port, 1, "f", "a/0").expect("looked"), Listeners::None);
+        assert_eq!(owner(&inodes(port).expect("looked"), 1, Some("a/0")), Listeners::None);
+        assert!(!is_listening(port).expect("looked"));
     }
 
     #[test]
@@ -157,33 +149,22 @@ mod tests {
         BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
         let port = line.trim().parse().expect("a port");
         let leader = child.id().cast_signed();
-        let ours = listeners_in_group(port, leader, "ports-test", "web/0");
-        let others = listeners_in_group(port, leader, "ports-test", "web/1");
+        let open = inodes(port).expect("looked");
+        let ours = owner(&open, leader, Some("web/0"));
+        let others = owner(&open, leader, Some("web/1"));
         let holder = holders(port);
         for marked in procfs::marked("ports-test") {
             let pid = rustix::process::Pid::from_raw(marked.pid).expect("a pid");
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
         child.wait().expect("reaped");
-        assert_eq!(ours.expect("looked"), Listeners::Ours);
-        assert!(matches!(others.expect("looked"), Listeners::Foreign(Some(pid)) if pid != leader));
+        assert_eq!(ours, Listeners::Ours);
+        assert!(matches!(others, Listeners::Foreign(Some(holder)) if holder.pid != leader));
         assert!(
             holder
                 .expect("looked")
                 .iter()
                 .all(|holder| holder.pid != leader && holder.command.contains("python"))
         );
-    }
-
-    #[test]
-    fn only_listening_sockets_of_that_very_port_count() {
-        let text = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
-            0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0 0 111 1 0 100 0 0 10 0\n\
-            1: 0100007F:1F90 0100007F:9999 01 00000000:00000000 00:00000000 00000000  0 0 222 1 0 100 0 0 10 0\n\
-            2: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0 0 333 1 0 100 0 0 10 0\n\
-            broken line\n";
-        let mut found = HashSet::new();
-        listening_in(text, 8080, &mut found);
-        assert_eq!(found, HashSet::from([111]));
     }
 }

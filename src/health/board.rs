@@ -2,19 +2,18 @@
 //! transitions out. The monitor turns it; tests turn it without a clock.
 use super::{
     Target,
-    plan::{Plan, Planned},
+    plan::Plan,
     probe::Ask,
+    roll::Key,
     schedule::{self, Schedule},
     subject::{Slot, Subject},
 };
 use crate::domain::{
-    AgentState, AgentStatus, FleetSnapshot, InstanceId, InstanceStatus, Observation, ProbeResult, ProbeRole,
-    ProbeState, ProbeStatus, ProbeTransition,
+    FleetSnapshot, InstanceId, Observation, ProbeResult, ProbeRole, ProbeState, ProbeStatus, ProbeTransition,
 };
 use jiff::Timestamp;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    fmt,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -24,21 +23,6 @@ use tokio::time::Instant;
 const HELD_AGAIN: Duration = Duration::from_millis(250);
 /// … and it waits no longer than this.
 const HELD_AT_MOST: Duration = Duration::from_secs(30);
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Key {
-    Instance(InstanceId),
-    Dependency(Arc<str>),
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Instance(id) => id.fmt(f),
-            Self::Dependency(name) => f.write_str(name),
-        }
-    }
-}
 
 /// A look to be made now.
 pub struct Look {
@@ -61,13 +45,14 @@ pub enum News {
 
 #[derive(Default)]
 pub struct Board {
-    plan: Plan,
-    subjects: BTreeMap<Key, Subject>,
-    slots: HashMap<u64, (Key, usize)>,
+    pub(super) plan: Plan,
+    pub(super) subjects: BTreeMap<Key, Subject>,
+    /// Where each slot is: its subject, and its place among that one's.
+    pub(super) slots: HashMap<u64, (Key, usize)>,
     schedule: Schedule,
-    fleet: FleetSnapshot,
+    pub(super) fleet: FleetSnapshot,
     down: BTreeMap<String, String>,
-    last_slot: u64,
+    pub(super) last_slot: u64,
     news: Vec<News>,
 }
 
@@ -82,71 +67,6 @@ impl Board {
 
     pub fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.news)
-    }
-
-    /// Brings the board to a new plan. Probes that are the same keep their standing.
-    pub fn set_plan(&mut self, plan: Plan, now: Instant, at: Timestamp) {
-        self.plan = plan;
-        let gone: Vec<Key> = self
-            .subjects
-            .keys()
-            .filter(|key| matches!(key, Key::Dependency(name) if !self.plan.dependencies.contains_key(name)))
-            .cloned()
-            .collect();
-        for key in &gone {
-            self.remove(key);
-        }
-        for (name, planned) in &self.plan.dependencies {
-            let subject =
-                self.subjects.entry(Key::Dependency(Arc::clone(name))).or_insert_with(|| Subject::new(now));
-            subject.up = true;
-            refit(subject, std::slice::from_ref(planned), &mut self.last_slot);
-        }
-        self.index();
-        let fleet = std::mem::take(&mut self.fleet);
-        self.set_fleet(fleet, now, at);
-        let dependencies: Vec<Key> =
-            self.subjects.keys().filter(|key| matches!(key, Key::Dependency(_))).cloned().collect();
-        for key in dependencies {
-            self.arrange(&key, now, at);
-        }
-    }
-
-    /// Follows the fleet. What has not changed since the last time costs one comparison.
-    pub fn set_fleet(&mut self, fleet: FleetSnapshot, now: Instant, at: Timestamp) {
-        let before = std::mem::replace(&mut self.fleet, fleet.clone());
-        let mut index_is_stale = before.agents.len() != fleet.agents.len();
-        let mut changed = Vec::new();
-        for (place, agent) in fleet.agents.iter().enumerate() {
-            let old = before.agents.get(place);
-            if old.is_some_and(|old| Arc::ptr_eq(old, agent)) {
-                continue;
-            }
-            index_is_stale |=
-                old.is_none_or(|old| old.name != agent.name || old.instances.len() != agent.instances.len());
-            for instance in &agent.instances {
-                let key = Key::Instance(instance.id.clone());
-                index_is_stale |= self.follow(&key, agent, instance, now);
-                changed.push(key);
-            }
-        }
-        if index_is_stale {
-            let present: BTreeSet<&InstanceId> =
-                fleet.instances().map(|(_, instance)| &instance.id).collect();
-            let gone: Vec<Key> = self
-                .subjects
-                .keys()
-                .filter(|key| matches!(key, Key::Instance(id) if !present.contains(id)))
-                .cloned()
-                .collect();
-            for key in &gone {
-                self.remove(key);
-            }
-            self.index();
-        }
-        for key in changed {
-            self.arrange(&key, now, at);
-        }
     }
 
     /// What is down now: blocks what needs it.
@@ -172,7 +92,7 @@ impl Board {
         else {
             return false;
         };
-        subject.reported = Some(now);
+        subject.target.reported = Some(now);
         for slot in &mut subject.slots {
             let waits =
                 slot.planned.settings.kind == "heartbeat" && slot.judge.state() != ProbeState::Passing;
@@ -189,7 +109,6 @@ impl Board {
         while let Some((id, ticket)) = self.schedule.pop_due(now) {
             let Some((key, place)) = self.slots.get(&id) else { continue };
             let Some(subject) = self.subjects.get_mut(key) else { continue };
-            let target = target_of(key, subject);
             let Some(slot) = subject.slots.get_mut(*place) else { continue };
             if slot.ticket != ticket || !slot.scheduled || slot.in_flight {
                 continue;
@@ -200,7 +119,11 @@ impl Board {
                 slot: id,
                 round: slot.round,
                 probe: Arc::clone(&slot.planned.probe),
-                target: Target { role: slot.role(), check_identity: slot.identity_is_due(), ..target },
+                target: Target {
+                    role: slot.role(),
+                    check_identity: slot.identity_is_due(),
+                    ..subject.target.clone()
+                },
                 deadline: slot.planned.settings.deadline.0,
                 began: now,
             });
@@ -262,49 +185,12 @@ impl Board {
         statuses
     }
 
-    /// True if probes were added or removed.
-    fn follow(&mut self, key: &Key, agent: &AgentStatus, instance: &InstanceStatus, now: Instant) -> bool {
-        let plan = self.plan.agents.get(&agent.name);
-        let is_new = !self.subjects.contains_key(key);
-        let subject = self.subjects.entry(key.clone()).or_insert_with(|| Subject::new(now));
-        subject.base = plan.and_then(|plan| plan.base.clone());
-        let reachable = instance.pid.is_some() || subject.base.is_some();
-        let up = reachable && instance.state.is_up() && instance.state != AgentState::Stopping;
-        let another = instance.generation != subject.generation || instance.pid != subject.pid;
-        if another || (subject.up && !up) {
-            subject.void(now);
-        }
-        subject.up = up;
-        subject.state = Some(instance.state);
-        subject.generation = instance.generation;
-        subject.pid = instance.pid;
-        subject.port = instance.port;
-        // Adopted, or made ready by somebody else: its start is behind it.
-        subject.ready_once |= matches!(instance.state, AgentState::Ready | AgentState::Degraded);
-        subject.depends_on.clone_from(&agent.depends_on);
-        refit(subject, plan.map_or(&[], |plan| &plan.probes), &mut self.last_slot) || is_new
-    }
-
-    fn remove(&mut self, key: &Key) {
-        self.subjects.remove(key);
-    }
-
-    fn index(&mut self) {
-        self.slots = self
-            .subjects
-            .iter()
-            .flat_map(|(key, subject)| {
-                subject.slots.iter().enumerate().map(move |(place, slot)| (slot.id, (key.clone(), place)))
-            })
-            .collect();
-    }
-
     fn slot_mut(&mut self, key: &Key, place: usize) -> Option<&mut Slot> {
         self.subjects.get_mut(key)?.slots.get_mut(place)
     }
 
     /// After any change: blocks or unblocks, schedules what is wanted and is not under way, and tells what is new.
-    fn arrange(&mut self, key: &Key, now: Instant, at: Timestamp) {
+    pub(super) fn arrange(&mut self, key: &Key, now: Instant, at: Timestamp) {
         let Some(subject) = self.subjects.get_mut(key) else { return };
         let by = subject.depends_on.iter().find_map(|name| Some(format!("{name}: {}", self.down.get(name)?)));
         let by = by.filter(|_| subject.up);
@@ -439,39 +325,6 @@ fn delay(subject: &Subject, slot: &Slot, key: &Key) -> Duration {
         }
         _ => schedule::usual(every, chance),
     }
-}
-
-/// Gives the subject these probes, in this order; those it had keep their standing. True if any came or went.
-fn refit(subject: &mut Subject, wanted: &[Arc<Planned>], last_slot: &mut u64) -> bool {
-    let same = subject.slots.len() == wanted.len()
-        && subject.slots.iter().zip(wanted).all(|(slot, planned)| Arc::ptr_eq(&slot.planned, planned));
-    if same {
-        return false;
-    }
-    let mut before = std::mem::take(&mut subject.slots);
-    for planned in wanted {
-        let kept = before.iter().position(|slot| Arc::ptr_eq(&slot.planned, planned));
-        subject.slots.push(if let Some(place) = kept {
-            before.swap_remove(place)
-        } else {
-            *last_slot += 1;
-            Slot::new(*last_slot, Arc::clone(planned))
-        });
-    }
-    true
-}
-
-fn target_of(key: &Key, subject: &Subject) -> Target {
-    let name = key.to_string();
-    let mut target = Target::local(&name, subject.port);
-    if let Key::Instance(id) = key {
-        target.instance = Some(id.clone());
-    }
-    target.base.clone_from(&subject.base);
-    target.pid = subject.pid;
-    target.since = subject.since;
-    target.reported = subject.reported;
-    target
 }
 
 #[cfg(test)]

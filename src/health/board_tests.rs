@@ -2,8 +2,11 @@
 use super::*;
 use crate::{
     config::ProbeSettings,
-    domain::{Period, ProbeRole, Separation},
-    health::{look::tests::settings, plan::AgentPlan},
+    domain::{AgentState, AgentStatus, InstanceStatus, Period, ProbeRole, Separation},
+    health::{
+        look::tests::settings,
+        plan::{AgentPlan, Planned},
+    },
 };
 use serde_json::json;
 

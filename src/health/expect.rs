@@ -1,11 +1,14 @@
 //! Assertions on an answer: compiled once when the settings are applied, so that a look only compares.
-use super::jsonpath::{Found, JsonPath};
+use super::{
+    jsonpath::{Found, JsonPath},
+    want::{TextWant, Want},
+    words::cut,
+};
 use crate::config::OptionProblem;
-use regex::{Regex, RegexBuilder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Number, Value};
-use std::{cmp::Ordering, collections::BTreeMap, fmt};
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// What an HTTP answer must look like. Everything named must hold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -149,207 +152,6 @@ impl Expect {
     }
 }
 
-/// Text that must be in a body.
-#[derive(Debug)]
-enum TextWant {
-    Contains(String),
-    Matches(Regex),
-}
-
-impl TextWant {
-    fn parse(text: &str) -> Result<Self, String> {
-        match pattern(text) {
-            Some(source) => regex(source).map(Self::Matches),
-            None => Ok(Self::Contains(text.to_owned())),
-        }
-    }
-
-    fn fits(&self, text: &str) -> bool {
-        match self {
-            Self::Contains(part) => text.contains(part.as_str()),
-            Self::Matches(regex) => regex.is_match(text),
-        }
-    }
-}
-
-impl fmt::Display for TextWant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Contains(part) => write!(f, "{part:?}"),
-            Self::Matches(regex) => write!(f, "/{regex}/"),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
-    Less,
-    AtMost,
-    Greater,
-    AtLeast,
-}
-
-impl Order {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Less => "<",
-            Self::AtMost => "<=",
-            Self::Greater => ">",
-            Self::AtLeast => ">=",
-        }
-    }
-}
-
-/// What one value must be: a literal, or a string that reads as a comparison or a pattern.
-#[derive(Clone, Debug)]
-pub enum Want {
-    Is(Value),
-    IsNot(Value),
-    Compare(OrderedWant),
-    Matches(Regex),
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct OrderedWant {
-    order: Order,
-    than: f64,
-}
-
-impl Want {
-    pub fn parse(value: &Value) -> Result<Self, String> {
-        let Value::String(text) = value else {
-            return match value {
-                Value::Array(_) | Value::Object(_) => Err("compare one value, not a list or a table".into()),
-                scalar => Ok(Self::Is(scalar.clone())),
-            };
-        };
-        if let Some(source) = pattern(text) {
-            return regex(source).map(Self::Matches);
-        }
-        // Longer operators first: `>=` also starts with `>`.
-        for (sign, order) in
-            [(">=", Order::AtLeast), ("<=", Order::AtMost), (">", Order::Greater), ("<", Order::Less)]
-        {
-            if let Some(number) = text.strip_prefix(sign) {
-                let than = number.trim().parse().ok().filter(|n: &f64| n.is_finite());
-                let than = than.ok_or_else(|| {
-                    format!("`{}` compares with something that is not a number", text.escape_debug())
-                })?;
-                return Ok(Self::Compare(OrderedWant { order, than }));
-            }
-        }
-        if let Some(operand) = text.strip_prefix("!=") {
-            return Ok(Self::IsNot(scalar(operand.trim())));
-        }
-        if let Some(operand) = text.strip_prefix("==") {
-            return Ok(Self::Is(scalar(operand.trim())));
-        }
-        Ok(Self::Is(value.clone()))
-    }
-
-    /// Err holds what was seen, short and quoted.
-    pub fn check(&self, seen: &Value) -> Result<(), String> {
-        let fits = match self {
-            Self::Is(want) => same(seen, want),
-            Self::IsNot(want) => !same(seen, want),
-            Self::Compare(want) => want.fits(seen.as_f64()),
-            Self::Matches(regex) => match seen {
-                Value::String(text) => regex.is_match(text),
-                Value::Array(_) | Value::Object(_) => false,
-                scalar => regex.is_match(&scalar.to_string()),
-            },
-        };
-        if fits { Ok(()) } else { Err(cut(&seen.to_string(), 80)) }
-    }
-
-    /// For what arrives as text only: a header, a cell, a line.
-    pub fn fits_text(&self, seen: &str) -> bool {
-        match self {
-            Self::Is(want) => text_is(want, seen),
-            Self::IsNot(want) => !text_is(want, seen),
-            Self::Compare(want) => want.fits(seen.trim().parse().ok()),
-            Self::Matches(regex) => regex.is_match(seen),
-        }
-    }
-}
-
-impl OrderedWant {
-    fn fits(self, seen: Option<f64>) -> bool {
-        // Something that is not a number is neither above nor below.
-        let Some(ordering) = seen.and_then(|seen| seen.partial_cmp(&self.than)) else { return false };
-        match self.order {
-            Order::Less => ordering == Ordering::Less,
-            Order::AtMost => ordering != Ordering::Greater,
-            Order::Greater => ordering == Ordering::Greater,
-            Order::AtLeast => ordering != Ordering::Less,
-        }
-    }
-}
-
-impl fmt::Display for Want {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Is(value) => write!(f, "{value}"),
-            Self::IsNot(value) => write!(f, "anything but {value}"),
-            Self::Compare(want) => write!(f, "{} {}", want.order.as_str(), want.than),
-            Self::Matches(regex) => write!(f, "/{regex}/"),
-        }
-    }
-}
-
-/// One line of at most `most` characters: what others wrote must not break ours.
-pub fn cut(text: &str, most: usize) -> String {
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
-    let mut out: String = text.chars().take(most).map(plain).collect();
-    if text.chars().nth(most).is_some() {
-        out.pop();
-        out.push('…');
-    }
-    out
-}
-
-fn same(seen: &Value, want: &Value) -> bool {
-    match (seen, want) {
-        // 1 and 1.0 are the same number, whatever wrote them.
-        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
-        (a, b) => a == b,
-    }
-}
-
-fn text_is(want: &Value, seen: &str) -> bool {
-    match want {
-        Value::String(text) => text == seen,
-        scalar => *scalar == seen.trim(),
-    }
-}
-
-/// A bare word after `!=` or `==`: a number, true, false, null, else text.
-fn scalar(text: &str) -> Value {
-    match text {
-        "true" => Value::Bool(true),
-        "false" => Value::Bool(false),
-        "null" => Value::Null,
-        text => text
-            .parse::<i64>()
-            .map(Number::from)
-            .ok()
-            .or_else(|| text.parse().ok().and_then(Number::from_f64))
-            .map_or_else(|| Value::String(text.trim_matches('"').to_owned()), Value::Number),
-    }
-}
-
-fn pattern(text: &str) -> Option<&str> {
-    text.strip_prefix('/')?.strip_suffix('/').filter(|source| !source.is_empty())
-}
-
-fn regex(source: &str) -> Result<Regex, String> {
-    // Matching is linear in the text; this bounds what compiling may take.
-    RegexBuilder::new(source).size_limit(256 << 10).build().map_err(|error| {
-        let why = error.to_string();
-        format!("`/{source}/` is not a pattern: {}", why.lines().last().unwrap_or_default().trim())
-    })
-}
-
 /// A key as one step of a JSON pointer.
 pub fn pointer_key(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
@@ -358,7 +160,6 @@ pub fn pointer_key(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
     use serde_json::json;
 
     fn expect(settings: Value) -> Expect {
@@ -443,19 +244,5 @@ mod tests {
         assert_eq!(told(">= 7"), Ok(()));
         assert_eq!(told("8"), Err("header x-version is \"7\", want \"8\"".into()));
         assert!(expect(json!({"header": {"x-absent": "/./"}})).check_headers(&headers).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn cut_gives_one_line_within_its_length(text in any::<String>(), most in 1usize..100) {
-            let out = cut(&text, most);
-            prop_assert!(out.chars().count() <= most && !out.chars().any(char::is_control));
-        }
-
-        #[test]
-        fn numbers_compare_as_numbers(seen in -1e9f64..1e9, than in -1e9f64..1e9) {
-            let want = Want::parse(&json!(format!(">= {than}"))).expect("a comparison");
-            prop_assert_eq!(want.check(&json!(seen)).is_ok(), seen >= than);
-        }
     }
 }

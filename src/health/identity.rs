@@ -1,13 +1,15 @@
 //! Whose listener answered? An agent's port must be held by the agent's own processes, or what answers there proves
 //! nothing of the agent.
-use super::{Target, expect::cut};
-use crate::agents::ports::{self, Holder};
-use std::fs;
+use super::{Target, words::cut};
+use crate::agents::ports::{self, Holder, Listeners};
+use std::sync::{Mutex, PoisonError};
 
-/// How far up the family tree of a holder we look.
-const MAX_ANCESTORS: usize = 32;
+/// What has been proved of a process: these sockets are its own. A socket's inode names it for as long as it lives, so
+/// while the same ones listen, nobody need look into processes again.
+#[derive(Debug, Default)]
+pub struct Owned(Mutex<Vec<u64>>);
 
-/// Looks when this look is due to (`target.check_identity`) and there is an agent to identify. `asked` is the
+/// Looks when this look is due (`target.check_identity`) and there is an agent to identify. `asked` is the
 /// probe's own wish; by default a supervised agent is identified wherever the probe asks its own address
 /// (`elsewhere` is false).
 pub async fn check(target: &Target, port: u16, asked: Option<bool>, elsewhere: bool) -> Result<(), String> {
@@ -18,105 +20,101 @@ pub async fn check(target: &Target, port: u16, asked: Option<bool>, elsewhere: b
     let Some(pid) = target.pid else {
         return Err(format!("{target} has no process here, so nobody can say whose port {port} is"));
     };
-    let mark = target.instance.as_ref().map(ToString::to_string);
-    // Reads a part of /proc: not on a thread that others wait for.
-    let read = tokio::task::spawn_blocking(move || whose(port, pid, mark.as_deref())).await;
-    read.unwrap_or_else(|_| Err(format!("cannot see who holds port {port}")))
-}
-
-fn whose(port: u16, pid: i32, mark: Option<&str>) -> Result<(), String> {
-    let holders =
-        ports::holders(port).map_err(|error| format!("cannot see who holds port {port}: {error}"))?;
-    judge(port, pid, &holders, |holder| {
-        is_family(holder.pid, pid) || mark.is_some_and(|m| is_marked(holder.pid, m))
-    })
-}
-
-/// Every holder must be the agent's: with one stranger among them (SO_REUSEPORT), any answer may be the stranger's.
-fn judge(port: u16, pid: i32, holders: &[Holder], belongs: impl Fn(&Holder) -> bool) -> Result<(), String> {
-    if holders.is_empty() {
-        return Err(format!(
-            "port {port} is held by a process of another user, want process {pid} of the agent"
-        ));
+    let failed = |error: &dyn std::fmt::Display| format!("cannot see who holds port {port}: {error}");
+    let inodes = ports::inodes(port).map_err(|error| failed(&error))?;
+    if target.owned.as_ref().is_some_and(|owned| owned.has(&inodes)) {
+        return Ok(());
     }
-    match holders.iter().find(|holder| holder.pgid != pid && holder.pid != pid && !belongs(holder)) {
-        None => Ok(()),
-        Some(stranger) => Err(format!(
-            "port {port} is held by process {} ({}), which is not the agent's (process group {pid})",
-            stranger.pid,
-            cut(&stranger.command, 80)
+    let instance = target.instance.as_ref().map(ToString::to_string);
+    let asked = inodes.clone();
+    // Reads a part of /proc: not on a thread that others wait for.
+    let read = tokio::task::spawn_blocking(move || ports::owner(&asked, pid, instance.as_deref())).await;
+    judge(port, pid, read.map_err(|error| failed(&error))?)?;
+    if let Some(owned) = &target.owned {
+        owned.keep(inodes);
+    }
+    Ok(())
+}
+
+/// Every listener must be the agent's: with one stranger among them (SO_REUSEPORT), any answer may be the stranger's.
+fn judge(port: u16, pid: i32, listeners: Listeners) -> Result<(), String> {
+    match listeners {
+        Listeners::Ours => Ok(()),
+        Listeners::None => Err(format!("nobody listens on port {port} any more")),
+        Listeners::Foreign(None) => {
+            Err(format!("port {port} is held by a process of another user, want process {pid} of the agent"))
+        }
+        Listeners::Foreign(Some(Holder { pid: stranger, command, .. })) => Err(format!(
+            "port {port} is held by process {stranger} ({}), which is not the agent's (process group {pid})",
+            cut(&command, 80)
         )),
     }
 }
 
-/// Is `ancestor` above `pid` in the family tree?
-fn is_family(mut pid: i32, ancestor: i32) -> bool {
-    for _ in 0..MAX_ANCESTORS {
-        if pid == ancestor {
-            return true;
-        }
-        let Some(parent) = parent_of(pid).filter(|parent| *parent > 1) else { return false };
-        pid = parent;
+impl Owned {
+    /// Are these all of those that were proved, and is there one?
+    fn has(&self, inodes: &[u64]) -> bool {
+        let proved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        !inodes.is_empty() && inodes.iter().all(|inode| proved.contains(inode))
     }
-    false
+
+    /// Two probes of an agent may look at two of its ports.
+    fn keep(&self, inodes: Vec<u64>) {
+        let mut proved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if proved.len() > MOST_OWNED {
+            proved.clear();
+        }
+        proved.extend(inodes);
+    }
 }
 
-fn parent_of(pid: i32) -> Option<i32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()
-}
-
-/// Was it started with the instance's mark in its environment? Holds for one that has left group and family.
-fn is_marked(pid: i32, mark: &str) -> bool {
-    let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { return false };
-    let wanted = format!("AGENTD_INSTANCE={mark}");
-    environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes())
-}
+/// An agent that opens a new listener for every look gains nothing by it.
+const MOST_OWNED: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::process::{Command, Stdio};
 
-    fn holder(pid: i32, pgid: i32) -> Holder {
-        Holder { pid, pgid, command: format!("program-{pid} \n") }
-    }
-
     #[test]
-    fn one_stranger_among_the_holders_is_enough() {
-        let own = |_: &Holder| false;
-        assert_eq!(judge(80, 7, &[holder(7, 7), holder(8, 7)], own), Ok(()));
-        assert_eq!(judge(80, 7, &[holder(9, 9)], |h| h.pid == 9), Ok(()));
-        let told = judge(80, 7, &[holder(7, 7), holder(9, 9)], own).expect_err("a stranger passed");
+    fn what_is_not_proved_to_be_the_agents_is_told_in_one_line() {
+        assert_eq!(judge(80, 7, Listeners::Ours), Ok(()));
+        let stranger = Holder { pid: 9, pgid: 9, command: "program-9 \n".into() };
+        let told = judge(80, 7, Listeners::Foreign(Some(stranger))).expect_err("a stranger passed");
         assert!(told.contains("process 9 (program-9") && !told.contains('\n'), "{told}");
-        assert!(judge(80, 7, &[], own).is_err(), "a listener that nobody may look into passed");
+        assert!(judge(80, 7, Listeners::Foreign(None)).is_err(), "a listener nobody may look into passed");
+        assert!(judge(80, 7, Listeners::None).is_err());
     }
 
     #[test]
-    fn descent_is_seen_and_a_stranger_is_none() {
-        let mut child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().expect("a child");
-        let pid = i32::try_from(child.id()).expect("a pid");
-        let own = i32::try_from(std::process::id()).expect("a pid");
-        let seen = (is_family(pid, own), is_family(own, pid));
-        child.kill().expect("its end");
-        child.wait().expect("its end");
-        assert_eq!(seen, (true, false));
-    }
-
-    #[test]
-    fn a_mark_must_be_the_whole_value() {
-        let mut child =
-            Command::new("sleep").arg("60").env("AGENTD_INSTANCE", "orders/1").spawn().expect("a child");
-        let pid = i32::try_from(child.id()).expect("a pid");
-        // Until exec, the child still shows our environment.
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        while !is_marked(pid, "orders/1") && std::time::Instant::now() < until {
-            std::thread::yield_now();
+    fn one_new_listener_among_the_known_is_enough_to_look_again() {
+        let owned = Owned::default();
+        assert!(!owned.has(&[]) && !owned.has(&[1]));
+        owned.keep(vec![1, 2]);
+        assert!(owned.has(&[1]) && owned.has(&[1, 2]) && !owned.has(&[]));
+        assert!(!owned.has(&[1, 3]), "a stranger's socket beside the agent's own passed");
+        for inode in 0..10_000 {
+            owned.keep(vec![inode]);
         }
-        let seen = (is_marked(pid, "orders/1"), is_marked(pid, "orders/10"), is_marked(pid, "rders/1"));
-        child.kill().expect("its end");
-        child.wait().expect("its end");
-        assert_eq!(seen, (true, false, false));
+        assert!(owned.0.lock().expect("unpoisoned").len() <= MOST_OWNED + 1);
+    }
+
+    /// The agent keeps running, lets go of its port, and another program takes it.
+    #[tokio::test]
+    async fn a_proof_ends_with_the_socket_it_is_of() {
+        let own = i32::try_from(std::process::id()).expect("a pid");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let mut target = Target::instance("orders/0".parse().expect("a name"), Some(port), Some(own));
+        target.owned = Some(std::sync::Arc::default());
+        assert_eq!(check(&target, port, None, false).await, Ok(()));
+        // From here on the proof alone says so: this pid is nobody's.
+        target.pid = Some(i32::MAX);
+        assert_eq!(check(&target, port, None, false).await, Ok(()));
+        drop(listener);
+        let _other = std::net::TcpListener::bind(("127.0.0.1", port)).expect("the port again");
+        let told = check(&target, port, None, false).await.expect_err("an old proof passed a new socket");
+        assert!(told.contains("which is not the agent's"), "{told}");
     }
 
     /// The agent lives, and another program answers on its port.

@@ -1,12 +1,16 @@
 //! One look: asks within the deadline and times the answer. Whatever happens, there is a result.
 use super::{
     Target,
-    expect::cut,
     probe::{Ask, compile},
+    words::cut,
 };
-use crate::{config::ProbeSettings, domain::ProbeResult, resilience::Clock};
+use crate::{
+    config::{OptionProblem, ProbeSettings},
+    domain::ProbeResult,
+    resilience::Clock,
+};
 use futures_util::FutureExt;
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 /// The longest detail that is kept, in characters.
@@ -14,13 +18,31 @@ const MAX_DETAIL: usize = 200;
 
 /// Looks once at a target of the caller's choice. Options that do not compile are a failure that says so.
 pub async fn look(settings: &ProbeSettings, target: &Target, clock: &Clock) -> ProbeResult {
-    match compile(&settings.kind, &settings.options) {
-        Ok(probe) => ask(&*probe, target, settings.deadline.0, clock).await,
+    match Prepared::new(settings) {
+        Ok(prepared) => prepared.look(target, clock).await,
         Err(problems) => {
             let first = problems.first().map_or(String::new(), |p| format!(": {} {}", p.pointer, p.message));
             let detail = cut(&format!("the probe is misconfigured{first}"), MAX_DETAIL);
             ProbeResult { at: clock.now(), ok: false, took_ms: 0.0, detail }
         }
+    }
+}
+
+/// A probe compiled once, to be asked often.
+pub struct Prepared {
+    probe: Arc<dyn Ask>,
+    deadline: Duration,
+}
+
+impl Prepared {
+    /// Everything that is wrong with the options at once.
+    pub fn new(settings: &ProbeSettings) -> Result<Self, Vec<OptionProblem>> {
+        let probe = compile(&settings.kind, &settings.options)?;
+        Ok(Self { probe, deadline: settings.deadline.0 })
+    }
+
+    pub async fn look(&self, target: &Target, clock: &Clock) -> ProbeResult {
+        ask(&*self.probe, target, self.deadline, clock).await
     }
 }
 

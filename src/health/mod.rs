@@ -11,11 +11,14 @@ mod net;
 mod plan;
 mod probe;
 mod reference;
+mod roll;
 mod schedule;
 mod subject;
 mod target;
 mod tls;
+mod want;
+mod words;
 
-pub use look::look;
+pub use look::{Prepared, look};
 pub use monitor::{Monitor, MonitorParts};
 pub use target::Target;

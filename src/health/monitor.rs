@@ -1,5 +1,5 @@
-//! Ask, judge, store, ring the bell on change. One task keeps time for the whole fleet; a look gets a task of its
-//! own, so a slow target delays no other.
+//! Ask, judge, store, ring the bell on change. One task keeps time for the whole fleet and drives every look: looks
+//! wait side by side, so a slow target delays no other, and none wakes a second thread of the runtime.
 use super::{
     board::{Board, Look, News},
     journal::Journal,
@@ -14,13 +14,14 @@ use crate::{
     resilience::Clock,
     store::Store,
 };
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, Semaphore, mpsc, watch},
+    sync::{Notify, watch},
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -28,6 +29,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// Looks under way at once, over the fleet. Who waits gets the next place in the order of asking, and nobody keeps
 /// one longer than its deadline.
 const MOST_LOOKS: usize = 256;
+/// With nothing to look at, the schedule is read again after so long.
+const IDLE: Duration = Duration::from_secs(3600);
 /// How long `shutdown` waits for looks to end and for the store to take what is queued.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -170,21 +173,18 @@ impl Inner {
     async fn run(self: Arc<Self>, fleet: Arc<dyn Fleet>) {
         let mut changes = fleet.changes();
         changes.mark_changed();
-        let (send, mut results) = mpsc::unbounded_channel(); // bounded by one look a probe
-        let places = Arc::new(Semaphore::new(MOST_LOOKS));
+        let mut waiting: VecDeque<Look> = VecDeque::new();
+        let mut looks = FuturesUnordered::new();
         loop {
             let next = self.board().next();
-            let idle = Instant::now() + Duration::from_secs(3600);
+            let idle = Instant::now() + IDLE;
+            // What is down is the supervisor's to say; it rings when that may have changed.
+            let mut asks_what_is_down = true;
             tokio::select! {
-                () = self.stop.cancelled() => return,
-                done = results.recv() => {
-                    let mut board = self.board();
-                    let now = Instant::now();
-                    let mut done: Option<Done> = done;
-                    while let Some(Done { slot, round, began, result }) = done {
-                        board.take(slot, round, began, result, now);
-                        done = results.try_recv().ok();
-                    }
+                () = self.stop.cancelled() => return, // looks under way end with it
+                Some(Done { slot, round, began, result }) = looks.next() => {
+                    self.board().take(slot, round, began, result, Instant::now());
+                    asks_what_is_down = false;
                 }
                 changed = changes.changed() => {
                     if changed.is_err() {
@@ -194,28 +194,34 @@ impl Inner {
                     self.board().set_fleet(snapshot, Instant::now(), self.clock.now());
                 }
                 () = self.bell.notified() => {}
-                () = sleep_until(next.unwrap_or(idle)) => {}
+                () = sleep_until(next.unwrap_or(idle)) => asks_what_is_down = false,
             }
-            self.tell(&*fleet);
-            for look in self.board().due(Instant::now()) {
-                self.tasks.spawn(Arc::clone(&self).look(look, Arc::clone(&places), send.clone()));
+            self.tell(&*fleet, asks_what_is_down);
+            waiting.extend(self.board().due(Instant::now()));
+            while looks.len() < MOST_LOOKS
+                && let Some(look) = waiting.pop_front()
+            {
+                looks.push(self.look(look));
             }
         }
     }
 
     /// Passes on what is new until nothing is: telling of one thing may block or free another.
-    fn tell(&self, fleet: &dyn Fleet) {
+    fn tell(&self, fleet: &dyn Fleet, mut asks_what_is_down: bool) {
         // A round settles at least one subject; more rounds than this would be a defect of ours.
         for _ in 0..8 {
-            let down = fleet.dependencies_down();
+            let down = asks_what_is_down.then(|| fleet.dependencies_down());
             let news = {
                 let mut board = self.board();
-                board.set_down(down, Instant::now(), self.clock.now());
+                if let Some(down) = down {
+                    board.set_down(down, Instant::now(), self.clock.now());
+                }
                 board.take_news()
             };
             if news.is_empty() {
                 return;
             }
+            asks_what_is_down = true;
             for item in news {
                 match item {
                     News::Instance(id, generation, observation) => {
@@ -229,20 +235,9 @@ impl Inner {
         self.bell.notify_one();
     }
 
-    async fn look(self: Arc<Self>, look: Look, places: Arc<Semaphore>, send: mpsc::UnboundedSender<Done>) {
-        let asked = async {
-            // Never closed while looks are made.
-            let _place = places.acquire().await.ok()?;
-            Some(ask(&*look.probe, &look.target, look.deadline, &self.clock).await)
-        };
-        let result = tokio::select! {
-            result = asked => result,
-            () = self.stop.cancelled() => None,
-        };
-        if let Some(result) = result {
-            // Nobody listens any more when we are stopping.
-            let _ = send.send(Done { slot: look.slot, round: look.round, began: look.began, result });
-        }
+    async fn look(&self, look: Look) -> Done {
+        let result = ask(&*look.probe, &look.target, look.deadline, &self.clock).await;
+        Done { slot: look.slot, round: look.round, began: look.began, result }
     }
 }
 

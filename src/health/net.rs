@@ -1,6 +1,7 @@
-//! Opening connections for probes, and saying what went wrong in few words.
+//! Opening connections for probes.
+use super::words::plain;
 use crate::config::OptionProblem;
-use std::{error::Error, io, net::IpAddr};
+use std::net::IpAddr;
 use tokio::net::TcpStream;
 
 /// Connects; an address needs no resolver, so the usual look costs no thread.
@@ -10,33 +11,6 @@ pub async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
         Err(_) => TcpStream::connect((host, port)).await,
     };
     opened.map_err(|error| format!("cannot connect to {host}:{port}: {}", plain(&error)))
-}
-
-/// An I/O error without its number.
-pub fn plain(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".into(),
-        io::ErrorKind::ConnectionReset => "connection reset".into(),
-        io::ErrorKind::TimedOut => "timed out".into(),
-        io::ErrorKind::NotFound => "no such file".into(),
-        io::ErrorKind::PermissionDenied => "permission denied".into(),
-        _ => error.to_string(),
-    }
-}
-
-/// An error with its causes, where the outer one alone says nothing.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.downcast_ref::<io::Error>().map_or_else(|| inner.to_string(), plain);
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 pub fn check_host(host: Option<&str>) -> Option<OptionProblem> {

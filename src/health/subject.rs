@@ -1,5 +1,5 @@
 //! One instance or dependency with its probes: who may be asked now, and what their standings amount to.
-use super::{judge::Judge, plan::Planned};
+use super::{Target, judge::Judge, plan::Planned};
 use crate::domain::{AgentState, Observation, ProbeResult, ProbeRole, ProbeState};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -101,35 +101,28 @@ pub struct Subject {
     /// None for a dependency, which is always there to be asked.
     pub state: Option<AgentState>,
     pub generation: u64,
-    pub pid: Option<i32>,
-    pub port: Option<u16>,
-    pub base: Option<Arc<str>>,
+    /// Where its looks go; each takes a copy, which shares the text.
+    pub target: Target,
     pub depends_on: Vec<String>,
     /// What is down, with the reason.
     pub blocked_by: Option<String>,
     /// It may be asked at all.
     pub up: bool,
     pub ready_once: bool,
-    pub since: Instant,
-    pub reported: Option<Instant>,
     pub told: Option<Told>,
 }
 
 impl Subject {
-    pub fn new(now: Instant) -> Self {
+    pub fn new(target: Target) -> Self {
         Self {
             slots: Vec::new(),
             state: None,
             generation: 0,
-            pid: None,
-            port: None,
-            base: None,
+            target,
             depends_on: Vec::new(),
             blocked_by: None,
             up: false,
             ready_once: false,
-            since: now,
-            reported: None,
             told: None,
         }
     }
@@ -142,9 +135,10 @@ impl Subject {
     pub fn void(&mut self, now: Instant) {
         self.slots.iter_mut().for_each(Slot::void);
         self.ready_once = false;
-        self.reported = None;
         self.told = None;
-        self.since = now;
+        self.target.reported = None;
+        self.target.owned = Some(Arc::default());
+        self.target.since = now;
     }
 
     fn started(&self) -> bool {

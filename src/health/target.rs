@@ -1,4 +1,5 @@
 //! What a probe looks at: an instance, a dependency, or something made up for a drill.
+use super::identity::Owned;
 use crate::domain::{InstanceId, ProbeRole};
 use std::{fmt, sync::Arc};
 use tokio::time::Instant;
@@ -23,6 +24,8 @@ pub struct Target {
     pub reported: Option<Instant>,
     /// On this look, also ask whose listener answers.
     pub check_identity: bool,
+    /// What earlier looks have proved to be its own.
+    pub(super) owned: Option<Arc<Owned>>,
 }
 
 impl Target {
@@ -39,6 +42,7 @@ impl Target {
             since: Instant::now(),
             reported: None,
             check_identity: false,
+            owned: None,
         }
     }
 

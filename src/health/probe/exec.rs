@@ -3,7 +3,10 @@
 use super::{Probe, Seen};
 use crate::{
     config::OptionProblem,
-    health::{Target, expect::cut, net},
+    health::{
+        Target,
+        words::{self, cut},
+    },
 };
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use schemars::JsonSchema;
@@ -92,15 +95,15 @@ impl Probe for Exec {
             .current_dir(self.options.workdir.as_deref().unwrap_or("/".as_ref()))
             .process_group(0)
             .stdin(Stdio::null())
-            .stdout(input.try_clone().map_err(|error| net::plain(&error))?)
+            .stdout(input.try_clone().map_err(|error| words::plain(&error))?)
             .stderr(input)
             .kill_on_drop(true);
         // Listened for before there is a child whose end could be missed.
-        let mut ends = signal(SignalKind::child()).map_err(|error| net::plain(&error))?;
+        let mut ends = signal(SignalKind::child()).map_err(|error| words::plain(&error))?;
         let spawned = command.spawn();
         // Holds the writing ends: with them open here, the output would never end.
         drop(command);
-        let mut child = spawned.map_err(|error| format!("cannot run {program}: {}", net::plain(&error)))?;
+        let mut child = spawned.map_err(|error| format!("cannot run {program}: {}", words::plain(&error)))?;
         let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let pid = pid.ok_or_else(|| format!("cannot follow {program}"))?;
         let mut group = Group { leader: pid, mark, over: false };
@@ -202,8 +205,8 @@ fn marked(mark: &str) -> Vec<Pid> {
 }
 
 fn output_pipe() -> Result<(pipe::Receiver, std::io::PipeWriter), String> {
-    let (reader, writer) = std::io::pipe().map_err(|error| net::plain(&error))?;
-    let reader = pipe::Receiver::from_owned_fd(reader.into()).map_err(|error| net::plain(&error))?;
+    let (reader, writer) = std::io::pipe().map_err(|error| words::plain(&error))?;
+    let reader = pipe::Receiver::from_owned_fd(reader.into()).map_err(|error| words::plain(&error))?;
     Ok((reader, writer))
 }
 

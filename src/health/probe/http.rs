@@ -9,7 +9,7 @@ use crate::{
         expect::{Expect, ExpectSettings, pointer_key},
         identity, net,
         reference::Reference,
-        tls,
+        tls, words,
     },
 };
 use futures_util::{
@@ -18,7 +18,7 @@ use futures_util::{
 };
 use http_body_util::{BodyExt, Empty};
 use hyper::{
-    Method, Request, Response,
+    Method, Request, Response, Uri,
     body::{Body, Bytes},
     client::conn::http1,
     header::{ACCEPT, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
@@ -76,12 +76,12 @@ struct Place {
     secure: bool,
     host: String,
     port: u16,
-    path: String,
+    path: Uri,
 }
 
 enum Whereabouts {
     Fixed(Place),
-    Below(String),
+    Below(Uri),
 }
 
 pub struct Http {
@@ -185,7 +185,7 @@ impl Probe for Http {
         let place = match (&self.place, &target.base) {
             (Whereabouts::Fixed(place), _) => place,
             (Whereabouts::Below(path), Some(base)) => {
-                joined = Place::parse(base)?.below(path);
+                joined = Place::parse(base)?.below(path)?;
                 &joined
             }
             (Whereabouts::Below(path), None) => {
@@ -245,25 +245,25 @@ impl Http {
         // Refused here, an answer by somebody else's process is never taken for the agent's.
         let elsewhere = matches!(self.place, Whereabouts::Fixed(_)) || target.base.is_some();
         identity::check(target, place.port, self.identity, elsewhere).await?;
-        let _ = stream.set_nodelay(true);
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(MAX_HEAD)
             .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
             .await
-            .map_err(|error| net::chain(&error))?;
+            .map_err(|error| words::chain(&error))?;
         let mut request = Request::new(Empty::new());
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = place.path.parse().map_err(|_| "the path is malformed".to_owned())?;
+        *request.uri_mut() = place.path.clone();
         *request.headers_mut() = headers;
         let exchange = async {
-            let response = sender.send_request(request).await.map_err(|error| net::chain(&error))?;
+            let response = sender.send_request(request).await.map_err(|error| words::chain(&error))?;
             read(response, self.max_body).await
         };
         // One task drives both ends of the exchange: nothing is spawned that could outlive the look.
+        // The exchange is asked first: then the request is on its way at the first turn.
         pin_mut!(connection, exchange);
-        match select(connection, exchange).await {
-            Either::Left((_, exchange)) => exchange.await,
-            Either::Right((answer, _)) => answer,
+        match select(exchange, connection).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right((_, exchange)) => exchange.await,
         }
     }
 
@@ -277,7 +277,7 @@ impl Http {
             .headers(headers)
             .send()
             .await
-            .map_err(|error| net::chain(&error.without_url()))?;
+            .map_err(|error| words::chain(&error.without_url()))?;
         read(Response::from(response), self.max_body).await
     }
 }
@@ -292,7 +292,7 @@ where
     let mut answer =
         Answer { status: head.status.as_u16(), headers: head.headers, body: Vec::new(), whole: true };
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| format!("the body broke off: {}", net::chain(&error)))?;
+        let frame = frame.map_err(|error| format!("the body broke off: {}", words::chain(&error)))?;
         let Ok(data) = frame.into_data() else { continue };
         let room = most - answer.body.len();
         answer.body.extend_from_slice(&data[..data.len().min(room)]);
@@ -325,14 +325,15 @@ impl Place {
             return Err("names no host".into());
         };
         let query = url.query().map_or(String::new(), |query| format!("?{query}"));
-        Ok(Self { secure, host: host.to_owned(), port, path: format!("{}{query}", url.path()) })
+        let path = format!("{}{query}", url.path()).parse().map_err(|_| "has a malformed path".to_owned())?;
+        Ok(Self { secure, host: host.to_owned(), port, path })
     }
 
     /// `/health` below `http://host/agents/x/` is `http://host/agents/x/health`.
-    fn below(mut self, path: &str) -> Self {
-        let base = self.path.split('?').next().unwrap_or_default().trim_end_matches('/');
-        self.path = format!("{base}{path}");
-        self
+    fn below(mut self, path: &Uri) -> Result<Self, String> {
+        let base = self.path.path().trim_end_matches('/');
+        self.path = format!("{base}{path}").parse().map_err(|_| "the path is malformed".to_owned())?;
+        Ok(self)
     }
 
     fn authority(&self) -> String {
@@ -344,11 +345,10 @@ impl Place {
 }
 
 fn check_path(path: &str) -> Result<Whereabouts, String> {
-    let fits = path.starts_with('/') && !path.contains('#') && path.parse::<hyper::Uri>().is_ok();
-    if fits {
-        Ok(Whereabouts::Below(path.to_owned()))
-    } else {
-        Err(format!("`{}` is not a path: it starts with / and holds no spaces", path.escape_debug()))
+    let fits = path.starts_with('/') && !path.contains('#');
+    match path.parse() {
+        Ok(path) if fits => Ok(Whereabouts::Below(path)),
+        _ => Err(format!("`{}` is not a path: it starts with / and holds no spaces", path.escape_debug())),
     }
 }
 

@@ -2,7 +2,7 @@
 use super::{Probe, Seen};
 use crate::{
     config::OptionProblem,
-    health::{Target, expect::Want, reference::Reference},
+    health::{Target, reference::Reference, want::Want},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -50,7 +50,7 @@ impl Probe for Redis {
 
 #[cfg(feature = "redis")]
 async fn ping(url: &Reference) -> Seen {
-    use crate::health::net;
+    use crate::health::words;
     use secrecy::ExposeSecret;
     let url = url.get().await?;
     // Its errors about the form of a URL may repeat parts of it.
@@ -61,9 +61,9 @@ async fn ping(url: &Reference) -> Seen {
     let mut connection = client
         .get_multiplexed_async_connection_with_config(&config)
         .await
-        .map_err(|error| format!("cannot connect: {}", net::chain(&error)))?;
+        .map_err(|error| format!("cannot connect: {}", words::chain(&error)))?;
     let answer: String =
-        redis::cmd("PING").query_async(&mut connection).await.map_err(|error| net::chain(&error))?;
+        redis::cmd("PING").query_async(&mut connection).await.map_err(|error| words::chain(&error))?;
     if answer == "PONG" {
         Ok("PONG".into())
     } else {

@@ -2,7 +2,7 @@
 use super::{Probe, Seen};
 use crate::{
     config::OptionProblem,
-    health::{Target, expect::Want},
+    health::{Target, want::Want},
     store::foreign,
 };
 use schemars::JsonSchema;
