@@ -163,7 +163,7 @@ fn same(seen: &Value, want: &Value) -> bool {
 fn text_is(want: &Value, seen: &str) -> bool {
     match want {
         Value::String(text) => text == seen,
-        scalar => *scalar == seen.trim(),
+        wanted => same(&scalar(seen.trim()), wanted),
     }
 }
 
@@ -204,6 +204,7 @@ mod tests {
     fn text_is_compared_as_what_was_wanted_of_it() {
         let fits = |want: serde_json::Value, seen: &str| Want::parse(&want).expect("a want").fits_text(seen);
         assert!(fits(json!(7), " 7 ") && fits(json!("7"), "7") && fits(json!(">= 7"), " 7\n"));
+        assert!(fits(json!("== 7"), "7.0") && fits(json!(true), "true"));
         assert!(!fits(json!("7"), "07") && !fits(json!(">= 7"), "seven") && !fits(json!("!= 7"), "7"));
     }
 
