@@ -17,6 +17,8 @@ use tokio::{
 
 /// No client of ours says more than this.
 const LONGEST_REQUEST: usize = 16 << 10;
+/// How long after a request the open ones are counted.
+const SETTLING: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,8 @@ struct Shared {
     manner: AtomicU8,
     /// When each request came.
     hits: Mutex<Vec<Instant>>,
+    /// How many were answered with 500.
+    failed: AtomicU32,
     open: AtomicU32,
     most_open: AtomicU32,
 }
@@ -54,6 +58,7 @@ impl FaultServer {
         let shared = Arc::new(Shared {
             manner: AtomicU8::new(manner as u8),
             hits: Mutex::default(),
+            failed: AtomicU32::new(0),
             open: AtomicU32::new(0),
             most_open: AtomicU32::new(0),
         });
@@ -74,7 +79,12 @@ impl FaultServer {
         self.shared.hits.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The most requests that were open at the same time.
+    /// How many requests were answered with 500.
+    pub fn failed(&self) -> u32 {
+        self.shared.failed.load(Ordering::SeqCst)
+    }
+
+    /// The most silent requests that were open at the same time.
     pub fn most_open(&self) -> u32 {
         self.shared.most_open.load(Ordering::SeqCst)
     }
@@ -106,17 +116,23 @@ async fn answer(mut stream: TcpStream, shared: Arc<Shared>) {
         }
     }
     shared.hits.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
-    let open = shared.open.fetch_add(1, Ordering::SeqCst) + 1;
-    shared.most_open.fetch_max(open, Ordering::SeqCst);
     let (status, body) = match shared.manner.load(Ordering::SeqCst) {
         manner if manner == Manner::Healthy as u8 => ("200 OK", r#"{"status":"healthy","database":"up"}"#),
         manner if manner == Manner::Lying as u8 => ("200 OK", r#"{"status":"critical","database":"down"}"#),
         manner if manner == Manner::Failing as u8 => {
+            shared.failed.fetch_add(1, Ordering::SeqCst);
             ("500 Internal Server Error", r#"{"status":"critical"}"#)
         }
         _ => {
-            // Until the client hangs up.
-            while matches!(stream.read(&mut piece).await, Ok(1..)) {}
+            shared.open.fetch_add(1, Ordering::SeqCst);
+            let hung_up = async { while matches!(stream.read(&mut piece).await, Ok(1..)) {} };
+            // Counted a moment late: on a busy machine the end of the look before may be read after this request,
+            // though it came first.
+            let counted = async {
+                tokio::time::sleep(SETTLING).await;
+                shared.most_open.fetch_max(shared.open.load(Ordering::SeqCst), Ordering::SeqCst);
+            };
+            tokio::join!(hung_up, counted);
             shared.open.fetch_sub(1, Ordering::SeqCst);
             return;
         }
@@ -127,5 +143,4 @@ async fn answer(mut stream: TcpStream, shared: Arc<Shared>) {
     );
     let _ = stream.write_all(reply.as_bytes()).await;
     let _ = stream.shutdown().await;
-    shared.open.fetch_sub(1, Ordering::SeqCst);
 }

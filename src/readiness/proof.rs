@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 /// In each plot that may have processes: what marks them.
 const MARK: &str = "fleet-id";
 /// How long the end of a scratch fleet may take before what is left is killed.
-const FAREWELL: Duration = Duration::from_secs(3);
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Where scratch copies are made, and who waits until the last is gone.
 #[derive(Clone)]
@@ -290,7 +290,7 @@ pub fn script_agent(name: &str, kind: &str, script: &str) -> Value {
         "name": name,
         "kind": kind,
         "tier": "scratch",
-        "start_timeout": Period::secs(5).to_string(),
+        "start_timeout": Period::secs(30).to_string(),
         "stop_timeout": Period::millis(400).to_string(),
         "user": "inherit",
         "options": { "command": ["/bin/sh", "-c", script] },

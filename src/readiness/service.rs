@@ -307,3 +307,7 @@ async fn conduct(parts: &ReadinessParts, run: &Arc<Run>, selection: Selection) -
     }
     Ok(report)
 }
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;

@@ -270,10 +270,11 @@ impl Store {
         stream::iter(0..count).map(one).buffer_unordered(concurrent.max(1)).try_collect().await
     }
 
-    /// Holds every reader until the answer is dropped. None if they cannot all be had at once in twice the patience.
+    /// Holds every reader until the answer is dropped. None if they cannot all be had at once: one was refused, or the
+    /// machine was too busy for too long.
     async fn hold_all(&self) -> Option<Held> {
         let max = self.readers().max;
-        let limit = self.readers().patience * 2;
+        let limit = self.readers().patience * 2 + LONGEST_HOLD;
         let (told, mut held) = mpsc::unbounded_channel();
         let mut gates = Vec::new();
         let mut queries = JoinSet::new();
@@ -293,7 +294,14 @@ impl Store {
         drop(told);
         let until = tokio::time::Instant::now() + limit;
         for _ in 0..max {
-            if !matches!(timeout_at(until, held.recv()).await, Ok(Some(()))) {
+            // A query that ends now was refused, since none of those that hold has been let go.
+            let got = timeout_at(until, async {
+                tokio::select! {
+                    got = held.recv() => got.is_some(),
+                    _ = queries.join_next() => false,
+                }
+            });
+            if !matches!(got.await, Ok(true)) {
                 drop(gates);
                 queries.join_all().await;
                 return None;

@@ -12,3 +12,4 @@ mod install;
 mod python;
 mod quickstart;
 mod support;
+mod validate;

@@ -31,6 +31,14 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
     CATEGORIES.iter().flat_map(|section| section.checks)
 }
 
+/// Scratch ground in a directory of its own, for the tests of the checks.
+#[cfg(test)]
+fn scratch_ground() -> (tempfile::TempDir, super::Ground) {
+    let base = tempfile::tempdir().expect("a directory");
+    let ground = super::Ground::new(base.path().join("scratch"), crate::resilience::Clock::system());
+    (base, ground)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,144 @@
+//! Scratch agents are killed and fail on purpose: who comes back, who does not, and who is given up.
+use super::PATIENCE;
+use crate::{
+    domain::AgentState,
+    readiness::{
+        Found, Ground, Proof,
+        check::settle,
+        proof::{poll, script_agent},
+        survivors,
+    },
+};
+use serde_json::json;
+use std::{fs, path::Path};
+use tokio::time::Instant;
+
+/// So many restarts of another agent are long enough to see that one is left alone.
+const BEATS: usize = 5;
+
+/// `policy` is what the agent that should come back has; a test breaks it.
+pub async fn restarted(ground: &Ground, policy: &str) -> Found {
+    let exercise = async {
+        let mut phoenix = script_agent("phoenix", "service", "exec sleep 600");
+        phoenix["restart"] = json!({ "policy": policy, "backoff": "20ms..100ms", "latch": "5 in 30s" });
+        let mut mortal = script_agent("mortal", "service", "exec sleep 600");
+        mortal["restart"] = json!({ "policy": "never" });
+        let fleet = ground.fleet(json!({ "agent": [phoenix, mortal] }), false).await?;
+        let up = |name: &'static str| {
+            fleet.instance(name, PATIENCE, |_, instance| instance.pid.is_some_and(survivors::alive))
+        };
+        let (Some(phoenix), Some(mortal)) = (up("phoenix").await, up("mortal").await) else {
+            return Ok(Found::error("the scratch agents did not come up"));
+        };
+        let killed_at = Instant::now();
+        for pid in [phoenix.pid, mortal.pid].into_iter().flatten() {
+            survivors::kill(pid);
+        }
+        let back = fleet
+            .instance("phoenix", PATIENCE, |_, now| {
+                now.pid.is_some_and(|pid| Some(pid) != phoenix.pid && survivors::alive(pid))
+            })
+            .await;
+        let took = killed_at.elapsed();
+        let down =
+            fleet.instance("mortal", PATIENCE, |_, now| !now.state.is_up() && now.state.is_settled()).await;
+        let mut proof = Proof::default();
+        match &back {
+            Some(now) => proof.holds(
+                true,
+                format!(
+                    "on-failure: pid {} was killed, pid {} runs {:.0} ms later (backoff 20 ms)",
+                    phoenix.pid.unwrap_or(0),
+                    now.pid.unwrap_or(0),
+                    took.as_secs_f64() * 1e3
+                ),
+            ),
+            None => proof
+                .holds(false, format!("on-failure: the killed agent was not restarted within {PATIENCE:?}")),
+        };
+        proof.holds(back.as_ref().is_some_and(|now| now.restarts >= 1), "its restart is counted");
+        match &down {
+            Some(now) => {
+                proof.holds(now.restarts == 0, format!("never: the killed agent is {}", now.state.as_str()))
+            }
+            None => proof.holds(false, "never: the killed agent did not stay down"),
+        };
+        fleet.finish().await;
+        Ok(proof.judge("the killed agent came back as a new process, the other stayed down"))
+    };
+    settle(exercise.await)
+}
+
+/// `latch` is what the failing agent has; a test breaks it. Three failures are expected.
+pub async fn latched(ground: &Ground, latch: &str) -> Found {
+    let exercise = async {
+        let plot = ground.plot()?;
+        let (tally, beats) = (plot.path().join("starts"), plot.path().join("beats"));
+        let script = |tally: &Path, code| format!("echo start >> '{}'; exit {code}", tally.display());
+        let mut looping = script_agent("looping", "service", &script(&tally, 1));
+        // Restarted for ever at the same pace: it tells how long to wait, on a busy machine too.
+        let mut metronome = script_agent("metronome", "service", &script(&beats, 0));
+        metronome["restart"] =
+            json!({ "policy": "always", "backoff": "10ms..20ms", "latch": "100000 in 1s" });
+        looping["restart"] = json!({ "policy": "on-failure", "backoff": "10ms..20ms", "latch": latch });
+        let mut clean = script_agent("clean", "service", "exit 0");
+        clean["restart"] = json!({ "policy": "on-failure", "backoff": "10ms..20ms", "latch": latch });
+        let fleet = ground.fleet(json!({ "agent": [looping, clean, metronome] }), false).await?;
+        let latched =
+            fleet.instance("looping", PATIENCE, |_, now| now.state == AgentState::CrashLooping).await;
+        let starts = |tally: &Path| fs::read_to_string(tally).map_or(0, |text| text.lines().count());
+        let (at_latch, beat) = (starts(&tally), starts(&beats));
+        let beaten = poll(PATIENCE, || (starts(&beats) >= beat + BEATS).then_some(())).await;
+        let again = starts(&tally) - at_latch;
+        let clean = fleet.instance("clean", PATIENCE, |_, now| now.state.is_settled()).await;
+        let mut proof = Proof::default();
+        match &latched {
+            Some(now) => proof.holds(
+                true,
+                format!(
+                    "latched after {at_latch} starts: {}",
+                    now.reason.as_deref().unwrap_or("no reason given")
+                ),
+            ),
+            None => proof.holds(false, format!("not latched after {at_latch} starts in {PATIENCE:?}")),
+        };
+        proof.holds((1..=4).contains(&at_latch), format!("{at_latch} starts, 3 failures are allowed"));
+        proof.holds(
+            beaten.is_some() && again == 0,
+            format!(
+                "{again} starts after that, while an agent with the same backoff was restarted {BEATS} times"
+            ),
+        );
+        let state = clean.as_ref().map_or("not settled", |now| now.state.as_str());
+        proof.holds(state == AgentState::Stopped.as_str(), format!("the agent that ended well is {state}"));
+        fleet.finish().await;
+        Ok(proof.judge("the failing agent was latched and left alone, the one that ended well was not"))
+    };
+    settle(exercise.await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::Outcome, readiness::checks::scratch_ground as ground};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_restart_is_proved_and_a_policy_that_does_not_restart_is_found() {
+        let (_base, ground) = ground();
+        let found = restarted(&ground, "on-failure").await;
+        assert_eq!(found.outcome, Outcome::Pass, "{found:?}");
+        let broken = restarted(&ground, "never").await;
+        assert_eq!(broken.outcome, Outcome::Fail, "{broken:?}");
+        assert!(ground.close(PATIENCE * 2).await);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_latch_is_proved_and_one_that_never_latches_is_found() {
+        let (_base, ground) = ground();
+        let found = latched(&ground, "3 in 30s").await;
+        assert_eq!(found.outcome, Outcome::Pass, "{found:?}");
+        let broken = latched(&ground, "1000000 in 1s").await;
+        assert_eq!(broken.outcome, Outcome::Fail, "{broken:?}");
+        assert!(ground.close(PATIENCE * 2).await);
+    }
+}

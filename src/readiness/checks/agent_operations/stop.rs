@@ -1,0 +1,139 @@
+//! A scratch agent that will not go is stopped, and /proc is asked who is left.
+use super::PATIENCE;
+use crate::{
+    domain::Fault,
+    readiness::{
+        Found, Ground, Proof, ScratchFleet,
+        check::settle,
+        proof::{poll, script_agent},
+        survivors,
+    },
+};
+use futures_util::{FutureExt, future::BoxFuture};
+use serde_json::json;
+use tokio::time::Instant;
+
+/// How a fleet is ended.
+pub type Ending = for<'a> fn(&'a ScratchFleet) -> BoxFuture<'a, Result<(), Fault>>;
+
+pub fn by_supervisor(fleet: &ScratchFleet) -> BoxFuture<'_, Result<(), Fault>> {
+    async {
+        let names: Vec<_> =
+            fleet.supervisor().snapshot().agents.iter().map(|agent| agent.name.clone()).collect();
+        fleet.supervisor().stop(&names).await
+    }
+    .boxed()
+}
+
+/// `end` is how the agents are stopped; a test breaks it.
+pub async fn verified(ground: &Ground, end: Ending) -> Found {
+    let exercise = async {
+        let plot = ground.plot()?;
+        let farewell = plot.path().join("farewell");
+        let stubborn = "trap '' TERM HUP INT; \
+            (setsid /bin/sh -c \"trap '' TERM HUP INT; while :; do sleep 0.2; done\" </dev/null >/dev/null 2>&1 &) & \
+            while :; do sleep 0.2; done";
+        let polite = format!(
+            "trap 'echo well > \"{}\"; exit 0' TERM; while :; do sleep 0.02; done",
+            farewell.display()
+        );
+        let mut polite = script_agent("polite", "service", &polite);
+        polite["stop_timeout"] = json!("10s");
+        let fleet = ground
+            .fleet(json!({ "agent": [script_agent("stubborn", "service", stubborn), polite] }), false)
+            .await?;
+        let mark = fleet.mark().to_owned();
+        // The main shell, its sleep, the shell in another session and its sleep, and the polite two.
+        let family = poll(PATIENCE, || {
+            let pids = survivors::marked(&mark).ok()?;
+            let apart = pids.iter().filter(|pid| survivors::leads_session(**pid)).count();
+            (pids.len() >= 4 && apart >= 1).then_some(pids)
+        })
+        .await;
+        let Some(family) = family else {
+            return Ok(Found::error(
+                "the scratch agent did not fork into a session of its own: is setsid installed?",
+            ));
+        };
+        let started = Instant::now();
+        let stopped = end(&fleet).await;
+        let took = started.elapsed();
+        let left = survivors::marked(&mark)
+            .map_err(|error| Fault::internal(format!("cannot read /proc: {error}")))?;
+        let mut proof = Proof::default();
+        proof.holds(
+            stopped.is_ok(),
+            match &stopped {
+                Ok(()) => format!(
+                    "stop ended after {:.0} ms (stop_timeout 400 ms and 10 s)",
+                    took.as_secs_f64() * 1e3
+                ),
+                Err(fault) => fault.to_string(),
+            },
+        );
+        judge_survivors(&mut proof, family.len(), left.len(), farewell.exists());
+        fleet.finish().await;
+        Ok(proof.judge(format!(
+            "all {} processes are gone, a double fork that ignores TERM included",
+            family.len()
+        )))
+    };
+    settle(exercise.await)
+}
+
+fn judge_survivors(proof: &mut Proof, before: usize, left: usize, farewell: bool) {
+    proof.holds(
+        left == 0,
+        format!("{left} of {before} processes with the scratch mark survive (source: /proc/*/environ)"),
+    );
+    proof.holds(
+        farewell,
+        format!(
+            "the polite agent {} its farewell before it ended",
+            if farewell { "wrote" } else { "could not write" }
+        ),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::Outcome, readiness::checks::scratch_ground as ground};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_verified_stop_is_proved() {
+        let (_base, ground) = ground();
+        let found = verified(&ground, by_supervisor).await;
+        assert_eq!(found.outcome, Outcome::Pass, "{found:?}");
+        assert!(ground.close(PATIENCE * 2).await);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_stop_that_only_says_so_or_waits_for_nobody_is_found() {
+        let (_base, ground) = ground();
+        let idle: Ending = |_| std::future::ready(Ok(())).boxed();
+        let found = verified(&ground, idle).await;
+        assert_eq!(found.outcome, Outcome::Fail, "{found:?}");
+        assert!(found.evidence.iter().any(|line| line.starts_with("BROKEN") && line.contains("survive")));
+        let rude: Ending = |fleet| {
+            let killed =
+                survivors::kill_all(fleet.mark()).map_err(|error| Fault::internal(error.to_string()));
+            std::future::ready(killed).boxed()
+        };
+        let found = verified(&ground, rude).await;
+        assert_eq!(found.outcome, Outcome::Fail, "{found:?}");
+        assert!(found.evidence.iter().any(|line| line.starts_with("BROKEN") && line.contains("farewell")));
+        assert!(ground.close(PATIENCE * 2).await);
+    }
+
+    #[test]
+    fn survivors_and_rudeness_are_found() {
+        for (left, farewell, outcome) in
+            [(0, true, Outcome::Pass), (1, true, Outcome::Fail), (0, false, Outcome::Fail)]
+        {
+            let mut proof = Proof::default();
+            judge_survivors(&mut proof, 6, left, farewell);
+            assert_eq!(proof.judge("well").outcome, outcome);
+        }
+    }
+}

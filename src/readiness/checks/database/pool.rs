@@ -1,0 +1,136 @@
+//! The edge of the pool: one query more than it has readers, and readers that come to grief.
+use super::on_scratch;
+use crate::{
+    config::StoreSettings,
+    domain::Period,
+    readiness::{Evidence, Found, Proof},
+    store::PoolFacts,
+};
+use futures_util::FutureExt;
+use std::time::Duration;
+
+/// A scratch pool may be this impatient, so that proving exhaustion does not take the real checkout timeout.
+const PATIENCE: Duration = Duration::from_millis(800);
+
+/// Opening many readers takes longer than the proof; the edge of a pool is the same whatever its size.
+const SIZE: u32 = 8;
+
+pub async fn edge(evidence: &Evidence) -> Found {
+    let real = &evidence.settings.store;
+    let patience = real.checkout_timeout.0.min(PATIENCE);
+    let size = real.readers_max.min(SIZE);
+    // All are open from the start: what is proved is the edge of the pool, not how fast it grows.
+    let settings = StoreSettings {
+        checkout_timeout: Period(patience),
+        readers_min: size,
+        readers_max: size,
+        ..real.clone()
+    };
+    let remark = format!(
+        "a scratch pool of {size} readers, the real one has up to {}; a query waits {} ms there, {} ms in the real one",
+        real.readers_max,
+        patience.as_millis(),
+        real.checkout_timeout.0.as_millis()
+    );
+    on_scratch(evidence, settings, |store| {
+        async move { Ok(judge_pool(&store.prove_pool_exhaustion().await?)) }.boxed()
+    })
+    .await
+    .seen(remark)
+}
+
+fn judge_pool(facts: &PoolFacts) -> Found {
+    if !facts.all_held {
+        return Found::error(format!(
+            "the pool of {} could not be filled, so its edge was not met",
+            facts.readers_max
+        ));
+    }
+    let mut proof = Proof::default();
+    // Several times what it may wait: a busy machine is late, a pool that hangs does not answer at all.
+    let slack = facts.patience_ms * 5.0 + 1000.0;
+    let (after, limit) = (facts.refused_after_ms, slack);
+    match &facts.refusal {
+        Some(said) => proof.holds(
+            after <= limit,
+            format!("query {} was refused after {after:.0} ms: {said}", facts.readers_max + 1),
+        ),
+        None => proof.holds(
+            false,
+            format!("query {} was served, though every reader was held", facts.readers_max + 1),
+        ),
+    };
+    match facts.recovered_after_ms {
+        Some(ms) => {
+            proof.holds(ms <= slack, format!("it answered again {ms:.1} ms after the readers were let go"))
+        }
+        None => proof.holds(false, "it did not answer again after the readers were let go"),
+    };
+    let whole = |yes: bool| if yes { "all readers are there again" } else { "readers are missing" };
+    proof.holds(
+        facts.whole_after_failures,
+        format!("after {} failing queries {}", facts.readers_max, whole(facts.whole_after_failures)),
+    );
+    proof.holds(
+        facts.whole_after_panics,
+        format!("after {} panicking queries {}", facts.readers_max, whole(facts.whole_after_panics)),
+    );
+    proof.judge("a full pool refused in time and lost no reader to failures or panics")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Outcome;
+
+    #[test]
+    fn a_pool_that_leaks_hangs_or_serves_beyond_its_size_is_found() {
+        let sound = PoolFacts {
+            readers_max: 50,
+            patience_ms: 400.0,
+            all_held: true,
+            refusal: Some("cannot read: no reader free".into()),
+            refused_after_ms: 402.0,
+            recovered_after_ms: Some(0.4),
+            whole_after_failures: true,
+            whole_after_panics: true,
+        };
+        let judge = |change: fn(&mut PoolFacts)| {
+            let mut facts = sound.clone();
+            change(&mut facts);
+            judge_pool(&facts).outcome
+        };
+        assert_eq!(judge(|_| {}), Outcome::Pass);
+        assert_eq!(judge(|f| f.all_held = false), Outcome::Error);
+        assert_eq!(judge(|f| f.refusal = None), Outcome::Fail);
+        assert_eq!(judge(|f| f.refused_after_ms = 60_000.0), Outcome::Fail);
+        assert_eq!(judge(|f| f.recovered_after_ms = None), Outcome::Fail);
+        assert_eq!(judge(|f| f.whole_after_failures = false), Outcome::Fail);
+        assert_eq!(judge(|f| f.whole_after_panics = false), Outcome::Fail);
+    }
+
+    #[tokio::test]
+    async fn a_real_pool_proves_itself_and_one_that_loses_readers_is_found() {
+        use crate::{
+            resilience::Clock,
+            store::{Flaw, Store, open_flawed},
+        };
+        let home = tempfile::tempdir().expect("a directory");
+        let backups = home.path().join("backups");
+        let settings = StoreSettings {
+            readers_min: 3,
+            readers_max: 3,
+            checkout_timeout: Period::millis(150),
+            ..StoreSettings::default()
+        };
+        let sound = Store::open(&home.path().join("a.db"), &backups, &settings, Clock::system());
+        let leaky = home.path().join("b.db");
+        let leaky = open_flawed(&leaky, &backups, &settings, Clock::system(), Flaw::LosesReaders);
+        for (store, outcome) in [(sound, Outcome::Pass), (leaky, Outcome::Fail)] {
+            let store = store.expect("a store");
+            let found = judge_pool(&store.prove_pool_exhaustion().await.expect("facts"));
+            assert_eq!(found.outcome, outcome, "{found:?}");
+            store.close().await;
+        }
+    }
+}

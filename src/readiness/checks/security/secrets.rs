@@ -1,0 +1,166 @@
+//! A planted secret is followed wherever one could leak: environments, argument lists, files.
+use crate::{
+    domain::Fault,
+    readiness::{Evidence, Found, Ground, Proof, check::settle, proof::script_agent, survivors},
+};
+use serde_json::json;
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Of a log no more is searched than its end.
+const SEARCHED: u64 = 8 << 20;
+
+pub async fn kept(evidence: &Evidence) -> Found {
+    let logs = evidence.paths.logs.clone();
+    exercise_secrets(&evidence.ground, Some(logs), false).await
+}
+
+/// With `careless` the secret is put on a command line, as a test does to see it found.
+async fn exercise_secrets(ground: &Ground, daemon_logs: Option<PathBuf>, careless: bool) -> Found {
+    let exercise = async {
+        let plot = ground.plot()?;
+        let secret: String = (0..32).map(|_| fastrand::alphanumeric()).collect();
+        let file = plot.path().join("secret");
+        fs::write(&file, &secret)
+            .and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(0o600)))
+            .map_err(|error| Fault::internal(format!("cannot plant a secret: {error}")))?;
+        let mut trusted = script_agent("trusted", "service", "exec sleep 600");
+        trusted["options"]["environment"] = json!({ "PLANTED": format!("file:{}", file.display()) });
+        let script =
+            if careless { format!("sleep 600; : {secret}") } else { "echo started; exec sleep 600".into() };
+        let bystander = script_agent("bystander", "service", &script);
+        let fleet = ground.fleet(json!({ "agent": [trusted, bystander] }), false).await?;
+        let pid = |name: &'static str| {
+            let up = fleet.instance(name, PATIENCE, |_, now| {
+                now.pid.is_some_and(|pid| {
+                    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|text| !text.is_empty())
+                })
+            });
+            async move { up.await.and_then(|now| now.pid) }
+        };
+        let (Some(trusted), Some(bystander)) = (pid("trusted").await, pid("bystander").await) else {
+            return Ok(Found::error("the scratch agents did not come up"));
+        };
+        let holds = |path: String| fs::read(path).is_ok_and(|text| contains(&text, secret.as_bytes()));
+        let mut proof = Proof::default();
+        let has = holds(format!("/proc/{trusted}/environ"));
+        proof.holds(
+            has,
+            format!(
+                "the agent it is for {} it in its environment",
+                if has { "has" } else { "does not have" }
+            ),
+        );
+        let has = holds(format!("/proc/{bystander}/environ"));
+        proof.holds(
+            !has,
+            format!("the other agent {} it in its environment", if has { "has" } else { "does not have" }),
+        );
+        let leaked = leaked_names(bystander);
+        proof.holds(
+            leaked.is_empty(),
+            if leaked.is_empty() {
+                "no variable of the daemon's environment reached the other agent".into()
+            } else {
+                format!("variables of the daemon reached the other agent: {}", leaked.join(", "))
+            },
+        );
+        let all = survivors::marked(fleet.mark()).unwrap_or_default();
+        let argued: Vec<_> = all.iter().filter(|pid| holds(format!("/proc/{pid}/cmdline"))).collect();
+        proof.holds(
+            !all.is_empty() && argued.is_empty(),
+            format!("it is in {} of {} argument lists", argued.len(), all.len()),
+        );
+        fleet.supervisor().stop(&names(&fleet)).await?;
+        let (searched, found) = search(fleet.path(), &secret);
+        proof.holds(
+            searched > 0 && found.is_empty(),
+            format!(
+                "it is in {} of {searched} files of the scratch daemon: database, logs and pipes",
+                found.len()
+            ),
+        );
+        if let Some(logs) = daemon_logs {
+            let (searched, found) = search(&logs, &secret);
+            proof.holds(
+                found.is_empty(),
+                format!("it is in {} of {searched} log files of this daemon", found.len()),
+            );
+        }
+        fleet.finish().await;
+        Ok(proof.judge("the secret went where it belongs and nowhere else"))
+    };
+    settle(exercise.await)
+}
+
+fn names(fleet: &crate::readiness::ScratchFleet) -> Vec<crate::domain::AgentName> {
+    fleet.supervisor().snapshot().agents.iter().map(|agent| agent.name.clone()).collect()
+}
+
+/// Variables that the daemon has and the child has with the same value, beyond those that every process gets.
+fn leaked_names(pid: i32) -> Vec<String> {
+    const COMMON: &[&str] = &[
+        "PATH", "LANG", "LC_ALL", "TZ", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "SHLVL", "_", "OLDPWD",
+        "TMPDIR",
+    ];
+    let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let theirs: Vec<&[u8]> = environ.split(|byte| *byte == 0).collect();
+    std::env::vars_os()
+        .filter_map(|(name, value)| {
+            let pair = [name.as_encoded_bytes(), b"=", value.as_encoded_bytes()].concat();
+            let name = name.to_string_lossy().into_owned();
+            (theirs.contains(&pair.as_slice()) && !COMMON.contains(&name.as_str())).then_some(name)
+        })
+        .collect()
+}
+
+/// Regular files below a directory: how many were searched, and which hold the text in their last 8 MiB.
+fn search(dir: &Path, text: &str) -> (usize, Vec<PathBuf>) {
+    use std::io::{Read, Seek, SeekFrom};
+    let (mut searched, mut found) = (0, Vec::new());
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
+        if kind.is_dir() {
+            let (more, hits) = search(&path, text);
+            searched += more;
+            found.extend(hits);
+        } else if kind.is_file() {
+            let mut end = Vec::new();
+            let read = fs::File::open(&path).and_then(|mut file| {
+                let length = file.metadata()?.len();
+                file.seek(SeekFrom::Start(length.saturating_sub(SEARCHED)))?;
+                file.take(SEARCHED).read_to_end(&mut end)
+            });
+            searched += usize::from(read.is_ok());
+            if contains(&end, text.as_bytes()) {
+                found.push(path);
+            }
+        }
+    }
+    (searched, found)
+}
+
+fn contains(text: &[u8], wanted: &[u8]) -> bool {
+    text.windows(wanted.len()).any(|window| window == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::Outcome, readiness::checks::scratch_ground as ground};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_secret_that_keeps_its_place_passes_and_one_on_a_command_line_is_found() {
+        let (_base, ground) = ground();
+        let found = exercise_secrets(&ground, None, false).await;
+        assert_eq!(found.outcome, Outcome::Pass, "{found:?}");
+        let careless = exercise_secrets(&ground, None, true).await;
+        assert_eq!(careless.outcome, Outcome::Fail, "{careless:?}");
+        assert!(ground.close(Duration::from_secs(20)).await);
+    }
+}
