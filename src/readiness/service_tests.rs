@@ -22,6 +22,8 @@ fn open(home: &TempDir) -> Store {
 
 async fn bench_in(home: TempDir) -> Bench {
     let (store, clock) = (open(&home), Clock::system());
+    // As `daemon::boot` does.
+    store.interrupt_runs().await.expect("asked");
     let mut settings = Settings::default();
     settings.daemon.state_dir = Some(home.path().to_owned());
     settings.daemon.socket = Some(home.path().join("run/agentd.sock"));
