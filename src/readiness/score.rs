@@ -160,7 +160,7 @@ fn judge(
             ));
         }
     }
-    if score.low < bar {
+    if score.low < bar && score.high >= bar {
         unsure.push(format!(
             "the score lies between {:.2} and {:.2}: its low end is under the bar of {bar}",
             score.low, score.high

@@ -7,6 +7,9 @@ use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{fmt::Write, io::IsTerminal};
 
+/// Where a list of ids is broken when it goes to no terminal.
+const UNKNOWN_WIDTH: usize = 100;
+
 /// READY and PARTIAL 0, NOT READY 1, INCONCLUSIVE 3.
 pub fn exit_of(report: &Report) -> Exit {
     match report.verdict {
@@ -28,12 +31,18 @@ pub fn report(ui: &Ui, report: &Report, wide: bool) -> String {
         text.push_str(&of_finding(ui, finding));
     }
     if !report.not_run.is_empty() {
-        let _ = writeln!(text, "\nnot run: {}", report.not_run.join(" "));
+        text.push('\n');
+        let width = ui.width().or(Some(UNKNOWN_WIDTH));
+        text.push_str(&filled("not run: ", 9, &report.not_run.join(" "), width));
     }
     let quiet = report.findings.iter().filter(|f| !is_trouble(f)).count();
     if !wide && quiet > 0 {
-        let _ =
-            writeln!(text, "\n{quiet} checks passed or do not apply: -o wide shows them with their evidence");
+        let (checks, them) = if quiet == 1 {
+            ("check passed or does not apply", "it with its")
+        } else {
+            ("checks passed or do not apply", "them with their")
+        };
+        let _ = writeln!(text, "\n{quiet} {checks}: -o wide shows {them} evidence");
     }
     text
 }
@@ -147,14 +156,15 @@ fn head(ui: &Ui, report: &Report) -> String {
     );
     for (index, reason) in report.reasons.iter().enumerate() {
         let label = if index == 0 { "because" } else { "" };
-        let _ = writeln!(text, "{label:<9}{}", one_line(reason));
+        text.push_str(&filled(&format!("{label:<9}"), 9, &one_line(reason), ui.width()));
     }
     text
 }
 
 fn categories(report: &Report) -> String {
     let mut table = columns(&["CATEGORY", "SCORE", "WEIGHT", "COVERAGE", "PASSED"]);
-    for c in &report.categories {
+    // A partial run is about the categories it asked.
+    for c in report.categories.iter().filter(|c| c.asked || !report.partial) {
         let (score, coverage) = match (c.asked, c.score) {
             (false, _) => ("not asked".into(), "-".into()),
             (true, None) => ("n/a".into(), "-".into()),
@@ -179,14 +189,39 @@ fn of_finding(ui: &Ui, finding: &Finding) -> String {
     let outcome = ui.paint(style, &format!("{:<15}", finding.outcome.as_str().to_uppercase()));
     let gate = if finding.severity == Severity::Blocker { "  [gate]" } else { "" };
     let mut text = format!("{outcome}{}  {}{gate}\n", escape(&finding.id), escape(&finding.title));
-    let _ = writeln!(text, "  {}", one_line(&finding.summary));
+    let width = ui.width();
+    text.push_str(&filled("  ", 2, &one_line(&finding.summary), width));
     for line in &finding.evidence {
-        let _ = writeln!(text, "    · {}", one_line(line));
+        text.push_str(&filled("    · ", 6, &one_line(line), width));
     }
     if let Some(hint) = &finding.hint {
-        let _ = writeln!(text, "  {} {}", ui.paint("36", "try:"), one_line(hint));
+        text.push_str(&filled(&format!("  {} ", ui.paint("36", "try:")), 7, &one_line(hint), width));
     }
     text
+}
+
+/// `text` after `label`, which is `indent` columns wide; further lines are indented as much. Without a width it is
+/// one line, which is what a pipe wants; a word that is longer than a line keeps its line to itself.
+fn filled(label: &str, indent: usize, text: &str, width: Option<usize>) -> String {
+    let Some(room) = width.map(|width| width.saturating_sub(indent).max(20)) else {
+        return format!("{label}{text}\n");
+    };
+    let (mut filled, mut used) = (label.to_owned(), 0);
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > room {
+            let _ = write!(filled, "\n{:indent$}", "");
+            used = 0;
+        }
+        if used > 0 {
+            filled.push(' ');
+            used += 1;
+        }
+        filled.push_str(word);
+        used += length;
+    }
+    filled.push('\n');
+    filled
 }
 
 /// Untrusted text as one harmless line.
@@ -316,8 +351,22 @@ mod tests {
         );
         let (fail, warn) = (text.find("DB-002  a"), text.find("DB-003  a"));
         assert!(fail.is_some() && fail < warn, "{text}");
-        assert!(!text.contains("DB-001") && text.contains("1 checks passed"), "{text}");
+        assert!(!text.contains("DB-001") && text.contains("1 check passed or does"), "{text}");
         assert!(report(&ui, &sample(Verdict::NotReady), true).contains("DB-001"));
+    }
+
+    #[test]
+    fn long_text_keeps_to_the_terminal_and_its_indent() {
+        let said = "word ".repeat(60);
+        for width in [80, 120] {
+            let text = filled("    · ", 6, said.trim(), Some(width));
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            assert!(text.lines().skip(1).all(|line| line.starts_with("      word")), "{text}");
+            assert_eq!(text.split_whitespace().filter(|word| *word == "word").count(), 60);
+        }
+        assert_eq!(filled("  ", 2, "a  b", None), "  a  b\n", "a pipe gets it as it is");
+        let long = "x".repeat(200);
+        assert_eq!(filled("- ", 2, &format!("a {long} b"), Some(80)), format!("- a\n  {long}\n  b\n"));
     }
 
     #[test]

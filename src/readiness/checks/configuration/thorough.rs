@@ -59,17 +59,16 @@ pub fn agents(settings: &Settings) -> Found {
         .filter_map(|agent| {
             let remote = agent.kind == "http";
             let lacks = [
-                (agent.owner.is_none(), "an owner"),
-                (!remote && agent.limits.memory.is_none(), "a memory limit"),
+                (agent.owner.is_none(), "owner"),
+                (!remote && agent.limits.memory.is_none(), "memory limit"),
                 (
                     !agent.probes.iter().any(|p| p.role == ProbeRole::Readiness) && agent.kind != "process",
-                    "a readiness probe of its own",
+                    "readiness probe of its own",
                 ),
             ];
             let lacks: Vec<&str> =
                 lacks.into_iter().filter_map(|(lacks, what)| lacks.then_some(what)).collect();
-            (!lacks.is_empty())
-                .then(|| format!("{} has no {}", agent.name, lacks.join(", no ").replace("no an ", "no ")))
+            (!lacks.is_empty()).then(|| format!("{} has no {}", agent.name, lacks.join(", no ")))
         })
         .collect();
     if lacking.is_empty() {
