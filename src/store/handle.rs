@@ -198,13 +198,10 @@ mod tests {
         assert!(open(&scratch.path()).is_ok(), "the whole one was refused too");
     }
 
-    /// Not a test of its own: what the next one kills.
-    #[tokio::test]
-    #[ignore = "run as a child by acknowledged_writes_survive_a_kill"]
-    async fn child_that_writes_until_killed() {
-        let Some(home) = env::var_os(CHILD).map(PathBuf::from) else { return };
+    /// What the next test runs as a process of its own, and kills.
+    async fn write_until_killed(home: &Path) {
         let path = home.join("agentd.db");
-        let store = Store::open(&path, &home, &StoreSettings::default(), Clock::system()).expect("opens");
+        let store = Store::open(&path, home, &StoreSettings::default(), Clock::system()).expect("opens");
         let writers = (0..8).map(|writer| {
             let store = store.clone();
             tokio::spawn(async move {
@@ -222,10 +219,13 @@ mod tests {
 
     #[tokio::test]
     async fn acknowledged_writes_survive_a_kill() {
+        if let Some(home) = env::var_os(CHILD) {
+            return write_until_killed(Path::new(&home)).await;
+        }
         let home = tempfile::tempdir().expect("a directory");
         let mut child = Command::new(env::current_exe().expect("this program"))
-            .args(["--ignored", "--exact", "--nocapture", "--test-threads=1"])
-            .arg("store::handle::tests::child_that_writes_until_killed")
+            .args(["--exact", "--nocapture", "--test-threads=1"])
+            .arg("store::handle::tests::acknowledged_writes_survive_a_kill")
             .env(CHILD, home.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -178,14 +178,25 @@ mod tests {
             assert_eq!(grants.len(), usize::from(name != "v1.db"), "{name}");
             opened += 1;
         }
-        assert_eq!(opened, MIGRATIONS.len(), "a version has no file: run write_the_fixture_of_this_version");
+        assert_eq!(
+            opened,
+            MIGRATIONS.len(),
+            "a version has no file: run this_version_has_its_fixture with UPDATE_GOLDEN=1"
+        );
     }
 
-    /// Run once when a migration is added, and commit what it writes:
-    /// `cargo test --lib write_the_fixture_of_this_version -- --ignored`
+    /// Run once with UPDATE_GOLDEN=1 when a migration is added, and commit what it writes. Without, it holds that what is
+    /// committed for this version is of this version.
     #[tokio::test]
-    #[ignore = "writes fixtures/state/v<N>.db"]
-    async fn write_the_fixture_of_this_version() {
+    async fn this_version_has_its_fixture() {
+        let kept = fixtures().join(format!("v{}.db", MIGRATIONS.len()));
+        if std::env::var_os("UPDATE_GOLDEN").is_none() {
+            let connection = Connection::open(&kept).expect("opens");
+            let version: i64 =
+                connection.pragma_query_value(None, "user_version", |row| row.get(0)).expect("read");
+            assert_eq!(usize::try_from(version), Ok(MIGRATIONS.len()));
+            return;
+        }
         let home = tempfile::tempdir().expect("a directory");
         let store = open(home.path()).expect("opens");
         let at = Timestamp::from_second(1_700_000_000).expect("a time");
@@ -221,7 +232,6 @@ mod tests {
         store.begin_run("staging".into(), true).await.expect("begun");
         store.close().await;
         fs::create_dir_all(fixtures()).expect("made");
-        let kept = fixtures().join(format!("v{}.db", MIGRATIONS.len()));
         fs::copy(home.path().join("agentd.db"), kept).expect("copied");
     }
 }
