@@ -83,7 +83,7 @@ impl Probe for Postgres {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "postgres"))]
 mod tests {
     use super::*;
     use crate::health::{look::tests::ask, probe::compile};
@@ -107,7 +107,6 @@ mod tests {
         assert!(compile("postgres", &json!({"url": "postgresql://db/orders"})).is_ok());
     }
 
-    #[cfg(feature = "postgres")]
     #[tokio::test]
     async fn a_dead_port_a_mute_server_and_a_liar_fail_without_the_password() {
         use crate::{

@@ -71,7 +71,7 @@ async fn ping(url: &Reference) -> Seen {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "redis"))]
 mod tests {
     use super::*;
     use crate::health::probe::compile;
@@ -83,7 +83,6 @@ mod tests {
         assert!(compile("redis", &json!({"url": "file:/run/secrets/redis-url"})).is_ok());
     }
 
-    #[cfg(feature = "redis")]
     #[tokio::test]
     async fn only_a_pong_passes() {
         use crate::{
