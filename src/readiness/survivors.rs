@@ -50,17 +50,12 @@ pub fn kill_all(mark: &str) -> io::Result<()> {
 
 /// Is this process alive (a zombie is not)?
 pub fn alive(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .ok()
-        .and_then(|stat| stat.rsplit_once(") ").map(|(_, rest)| !rest.starts_with(['Z', 'X'])))
-        .unwrap_or(false)
+    stat(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'))
 }
 
 /// Has it moved into a session of its own? Then no signal to its old group reaches it.
 pub fn leads_session(pid: i32) -> bool {
-    Pid::from_raw(pid)
-        .and_then(|own| rustix::process::getsid(Some(own)).ok().map(|sid| sid == own))
-        .unwrap_or(false)
+    stat(pid).is_some_and(|stat| stat.session == pid)
 }
 
 /// SIGKILL to one scratch process.
@@ -68,5 +63,43 @@ pub fn kill(pid: i32) {
     if let Some(pid) = Pid::from_raw(pid) {
         // Gone already is as good as killed.
         let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+/// Of `/proc/PID/stat`, what is asked here.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    state: char,
+    /// 0 when the leader lives outside of our PID namespace, as in a container that was entered from the host.
+    session: i32,
+}
+
+fn stat(pid: i32) -> Option<Stat> {
+    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Third and sixth field of proc_pid_stat(5). The second, the name, may itself hold spaces and parentheses.
+fn parse(stat: &str) -> Option<Stat> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split_ascii_whitespace();
+    Some(Stat { state: fields.next()?.chars().next()?, session: fields.nth(2)?.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_stat_is_read_whatever_the_name() {
+        let table = [
+            ("7 (sh) S 1 7 7 0 -1", Some(Stat { state: 'S', session: 7 })),
+            ("7 (a) b) (c) Z 1 7 5 0 -1", Some(Stat { state: 'Z', session: 5 })),
+            ("7 (sh) S 0 0 0 0 -1", Some(Stat { state: 'S', session: 0 })),
+            ("7 (sh) S 0", None),
+            ("", None),
+        ];
+        for (line, wanted) in table {
+            assert_eq!(parse(line), wanted, "{line}");
+        }
     }
 }

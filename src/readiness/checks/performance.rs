@@ -24,7 +24,7 @@ pub const CHECKS: &[Check] = &[
         severity: Severity::Blocker,
         weight: 2,
         why: "status, validate and every decision wait for the store",
-        how: "fifteen rounds of ten real reads through the pool, one after another; the lower quartile counts, since a slow store is slow in every round and a busy neighbour is not; and the same samples must fail a limit they do not meet",
+        how: "fifteen rounds of ten real reads through the pool, one after another; the median counts; and the same samples must fail a limit they do not meet",
         fix: "move the state directory to a faster disk, or shorten [retention]",
         exercised: true,
         deadline: None,
@@ -38,7 +38,7 @@ pub const CHECKS: &[Check] = &[
         severity: Severity::Blocker,
         weight: 2,
         why: "a pool that serves one at a time is no pool",
-        how: "fifteen rounds of five real reads at once; the lower quartile counts, since a slow store is slow in every round and a busy neighbour is not; and the same samples must fail a limit they do not meet",
+        how: "fifteen rounds of five real reads at once; the median counts; and the same samples must fail a limit they do not meet",
         fix: "raise store.readers_min, or move the state directory to a faster disk",
         exercised: true,
         deadline: None,
@@ -101,7 +101,7 @@ async fn queries(evidence: &Evidence, count: usize, concurrent: usize, limit: f6
         }
     }
     let what = format!("{count} queries, {concurrent} at a time");
-    with_counter_proof(&what, "ms", &rounds, limit, Figure::Quartile)
+    with_counter_proof(&what, "ms", &rounds, limit, Figure::Median)
 }
 
 async fn canary(evidence: &Evidence) -> Found {
@@ -191,7 +191,6 @@ fn spent() -> io::Result<Duration> {
 
 #[derive(Clone, Copy, Debug)]
 enum Figure {
-    Quartile,
     Median,
     P95,
 }
@@ -216,7 +215,6 @@ fn judge(what: &str, unit: &str, samples: &[f64], limit: f64, figure: Figure) ->
         return Found::error(format!("nothing was measured: no sample of {what}"));
     };
     let name = match figure {
-        Figure::Quartile => "lower quartile",
         Figure::Median => "median",
         Figure::P95 => "95th percentile",
     };
@@ -235,7 +233,6 @@ fn pick(samples: &[f64], figure: Figure) -> Option<f64> {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
     let rank = match figure {
-        Figure::Quartile => sorted.len().div_ceil(4),
         Figure::Median => sorted.len().div_ceil(2),
         Figure::P95 => (sorted.len() * 95).div_ceil(100),
     };
@@ -256,8 +253,8 @@ mod tests {
             (&[1.0, 2.0, 900.0], 100.0, Figure::Median, Outcome::Pass),
             (&[1.0, 200.0, 900.0], 100.0, Figure::Median, Outcome::Fail),
             (&[100.0], 100.0, Figure::Median, Outcome::Fail),
-            (&[1.0, 200.0, 200.0, 200.0], 100.0, Figure::Quartile, Outcome::Pass),
-            (&[1.0, 200.0, 200.0, 200.0, 200.0], 100.0, Figure::Quartile, Outcome::Fail),
+            (&[1.0, 1.0, 200.0, 200.0], 100.0, Figure::Median, Outcome::Pass),
+            (&[1.0, 1.0, 200.0, 200.0, 200.0], 100.0, Figure::Median, Outcome::Fail),
             (&[1.0, 1.0, 1.0, 2500.0], 2000.0, Figure::P95, Outcome::Fail),
         ];
         for (samples, limit, figure, outcome) in table {
