@@ -167,14 +167,17 @@ impl Checker<'_> {
         shape: &TableShape,
         kind: Option<(&str, ShapeId)>,
     ) {
-        let of = node.name().map_or_else(
-            || if key.is_empty() { String::new() } else { format!(" in `{key}`") },
-            |name| format!(" of {key} `{}`", shown(key, name)),
-        );
+        // Made only for a problem: most tables miss nothing.
+        let of = || {
+            node.name().map_or_else(
+                || if key.is_empty() { String::new() } else { format!(" in `{key}`") },
+                |name| format!(" of {key} `{}`", shown(key, name)),
+            )
+        };
         for (name, wanted) in
             shape.keys.iter().filter(|(name, key)| key.required && !table.contains_key(*name))
         {
-            let problem = self.problem(format!("missing key `{name}`{of}"), node.place);
+            let problem = self.problem(format!("missing key `{name}`{}", of()), node.place);
             let kinds = shape.kinds.as_ref().filter(|_| name == "kind");
             let hint = match kinds {
                 Some(kinds) => format!("add kind = \"…\": {}", list(kinds.iter().map(|(kind, _)| kind.name))),
@@ -190,7 +193,7 @@ impl Checker<'_> {
             let needed: Vec<&str> =
                 options.keys.iter().filter(|(_, key)| key.required).map(|(name, _)| name.as_str()).collect();
             if !needed.is_empty() {
-                let message = format!("missing key `options`{of}: kind {kind} needs {}", list(needed));
+                let message = format!("missing key `options`{}: kind {kind} needs {}", of(), list(needed));
                 self.problems.push(self.problem(message, node.place));
             }
         }

@@ -10,8 +10,10 @@ use super::{
 use std::{
     fs::File,
     io::{self, Read},
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
 };
 use toml::de::DeTable;
 
@@ -26,7 +28,7 @@ const FILE: LayerId = 0;
 pub struct Loaded {
     pub settings: Arc<Settings>,
     pub file: Option<PathBuf>,
-    /// SHA-256 of the effective settings, in hex.
+    /// SHA-256 of the settings as all layers together give them, in hex.
     pub digest: String,
     /// What is doubtful and yet no error.
     pub warnings: Problems,
@@ -67,8 +69,8 @@ pub fn load(sources: &Sources, kinds: &Kinds) -> Result<Loaded, Problems> {
     let mut problems = Problems { file: sources.file.clone(), list: loader.problems };
     problems.sort();
     match loaded {
-        Some((settings, root, environments)) if problems.errors() == 0 => Ok(Loaded {
-            digest: digest(&settings),
+        Some((settings, digest, root, environments)) if problems.errors() == 0 => Ok(Loaded {
+            digest,
             settings: Arc::new(settings),
             file: sources.file.clone(),
             warnings: problems,
@@ -84,7 +86,26 @@ struct Loader {
 }
 
 impl Loader {
-    fn load(&mut self, sources: &Sources, kinds: &Kinds) -> Option<(Settings, Node, Vec<String>)> {
+    /// What does not depend on each other is done at the same time, since a large fleet's daemon waits for this.
+    fn load(&mut self, sources: &Sources, kinds: &Kinds) -> Option<(Settings, String, Node, Vec<String>)> {
+        thread::scope(|scope| {
+            let shapes = scope.spawn(|| Shapes::new(&Generated::new(kinds)));
+            let (root, overlays) = self.written(sources)?;
+            let shapes = shapes.join().unwrap_or_else(|panic| resume_unwind(panic));
+            let (root, environments) = self.merged(root, overlays, sources, &shapes)?;
+            let mut settings = self.deserialize(&root)?;
+            let digest = thread::scope(|scope| {
+                let digest = scope.spawn(|| digest(&settings));
+                verify::verify(&settings, &root, kinds, &self.layers, &mut self.problems);
+                digest.join().unwrap_or_else(|panic| resume_unwind(panic))
+            });
+            settings.fit_deadlines();
+            Some((settings, digest, root, environments))
+        })
+    }
+
+    /// The file as it was written, and its overlays apart.
+    fn written(&mut self, sources: &Sources) -> Option<(Table, Vec<(String, Entry)>)> {
         let (text, name) = match &sources.file {
             Some(path) => (self.read(path)?, path.display().to_string()),
             None => (String::new(), "defaults".into()),
@@ -93,19 +114,28 @@ impl Loader {
         self.layers.push(Layer { kind: LayerKind::File, text: Arc::clone(&text) });
         let mut root = self.parse(&text)?;
         let overlays = self.take_overlays(&mut root);
+        Some((root, overlays))
+    }
 
-        let shapes = Shapes::new(&Generated::new(kinds));
+    /// All layers in one tree that has the right shape, and the names of the overlays.
+    fn merged(
+        &mut self,
+        mut root: Table,
+        overlays: Vec<(String, Entry)>,
+        sources: &Sources,
+        shapes: &Shapes,
+    ) -> Option<(Node, Vec<String>)> {
         let over = variables::layer(
             &sources.variables,
             &sources.flags,
-            &shapes,
+            shapes,
             &mut self.layers,
             &mut self.problems,
         );
         let selected =
             sources.environment.clone().map_or_else(|| Self::selected(&over, &root), |flag| (flag, None));
         let environments: Vec<String> = overlays.iter().map(|(name, _)| name.clone()).collect();
-        self.lay(&mut root, overlays, &selected, &shapes);
+        self.lay(&mut root, overlays, &selected, shapes);
         tree::merge(&mut root, over);
         if let Some(flag) = &sources.environment {
             self.name_environment(&mut root, flag);
@@ -113,14 +143,8 @@ impl Loader {
 
         let root = Node { value: Value::Table(root), place: Place::new(FILE, 0..0) };
         let before = self.problems.len();
-        self.check(&root, None, &shapes, false);
-        if self.problems.len() > before {
-            return None;
-        }
-        let mut settings = self.deserialize(&root)?;
-        verify::verify(&settings, &root, kinds, &self.layers, &mut self.problems);
-        settings.fit_deadlines();
-        Some((settings, root, environments))
+        self.check(&root, None, shapes, false);
+        (self.problems.len() == before).then_some((root, environments))
     }
 
     fn check(&mut self, node: &Node, under: Option<&Node>, shapes: &Shapes, partial: bool) {
@@ -290,6 +314,10 @@ impl Loader {
     }
 
     fn deserialize(&mut self, root: &Node) -> Option<Settings> {
+        // To know where it fails costs as much again, so that is asked only when it does.
+        if let Ok(settings) = serde_json::from_value(root.to_json()) {
+            return Some(settings);
+        }
         match serde_path_to_error::deserialize(root.to_json()) {
             Ok(settings) => Some(settings),
             Err(error) => {

@@ -25,6 +25,9 @@ const NAMES: &[&str] = &[
 ];
 /// Long enough to count at the end of a word that is written together: DBPASSWORD, authtoken.
 const ENDINGS: &[&str] = &["APIKEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIALS"];
+/// Each of the names above holds one of these, so that most keys are told apart without being taken apart.
+const ROOTS: &[&str] =
+    &["KEY", "TOKEN", "SECRET", "PASS", "PWD", "CREDENTIAL", "DSN", "AUTHORIZATION", "COOKIE"];
 /// A last segment that says: not the secret itself, but something about it.
 const ABOUT: &[&str] = &[
     "FILE",
@@ -82,6 +85,9 @@ const PREFIXES: &[(&str, usize)] = &[
 
 /// Does a key of this name hold a secret?
 pub fn name_is_secret(name: &str) -> bool {
+    if !ROOTS.iter().any(|root| holds(name.as_bytes(), root.as_bytes())) {
+        return false;
+    }
     let upper = split_camel(name).to_ascii_uppercase();
     let words: Vec<&str> =
         upper.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
@@ -203,27 +209,30 @@ fn issued(text: &str) -> Option<Range<usize>> {
         return None;
     }
     let part_of_it = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '+' | '=');
-    let mut best: Option<Range<usize>> = None;
-    for (prefix, at_least) in PREFIXES {
-        for (at, _) in text.match_indices(prefix) {
-            // Inside a word (`task-…`, `disk-…`) it is no beginning.
-            if text[..at].ends_with(|c: char| c.is_ascii_alphanumeric()) {
-                continue;
-            }
+    let bytes = text.as_bytes();
+    // Inside a word (`task-…`, `disk-…`) it is no beginning.
+    let begins = |at: usize| at == 0 || !bytes[at - 1].is_ascii_alphanumeric();
+    for at in (0..bytes.len()).filter(|at| begins(*at)) {
+        for (prefix, at_least) in
+            PREFIXES.iter().filter(|(prefix, _)| bytes[at..].starts_with(prefix.as_bytes()))
+        {
+            // A prefix is ASCII, so where it begins and ends is the edge of a character.
             let tail = &text[at + prefix.len()..];
             let long = tail.find(|c| !part_of_it(c)).unwrap_or(tail.len());
             // Words joined by hyphens have no digit; what is issued does. `-----BEGIN KEY` speaks for itself.
             let random = prefix.starts_with('-') || tail[..long].bytes().any(|b| b.is_ascii_digit());
             if (long >= *at_least && random) || (prefix.starts_with('-') && tail.contains("KEY")) {
                 let end = if prefix.starts_with('-') { text.len() } else { at + prefix.len() + long };
-                if best.as_ref().is_none_or(|b| at < b.start) {
-                    best = Some(at..end);
-                }
-                break;
+                return Some(at..end);
             }
         }
     }
-    best
+    None
+}
+
+/// Is `word`, in capitals, anywhere in `text`, whatever the case?
+fn holds(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word))
 }
 
 /// The password of `scheme://user:password@host`.
@@ -269,6 +278,13 @@ mod tests {
             assert!(prefix.len() + at_least >= SHORTEST_ISSUED, "{prefix}");
         }
         assert!(value_is_secret("-----BEGINKEY"));
+    }
+
+    #[test]
+    fn every_name_holds_a_root() {
+        for name in NAMES.iter().chain(ENDINGS) {
+            assert!(ROOTS.iter().any(|root| name.contains(root)), "{name}");
+        }
     }
 
     #[test]
