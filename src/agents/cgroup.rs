@@ -28,9 +28,9 @@ impl Cgroup {
         remove_tree(&self.0, 0)
     }
 
-    /// The file that a process enters by.
-    pub fn entrance(&self) -> PathBuf {
-        self.0.join("cgroup.procs")
+    /// A process that is born into it needs no more than this.
+    pub fn directory(&self) -> &Path {
+        &self.0
     }
 
     /// True if the kernel has killed something in it for want of memory.

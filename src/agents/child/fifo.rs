@@ -9,15 +9,17 @@ use std::{io, os::fd::OwnedFd, path::Path};
 /// Makes the FIFO (mode 0600), or keeps the one that is there. Anything else in its place is replaced.
 pub fn ensure_fifo(path: &Path) -> io::Result<()> {
     for _ in 0..2 {
+        // A look first: an attempt to make what is there would lock the directory against every other start.
+        match rustix::fs::lstat(path) {
+            Ok(there) if FileType::from_raw_mode(there.st_mode) == FileType::Fifo => return Ok(()),
+            Ok(_) => std::fs::remove_file(path)?,
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
         match rustix::fs::mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0) {
             Err(Errno::EXIST) => {}
             made => return made.map_err(Into::into),
         }
-        let there = rustix::fs::lstat(path)?;
-        if FileType::from_raw_mode(there.st_mode) == FileType::Fifo {
-            return Ok(());
-        }
-        std::fs::remove_file(path)?;
     }
     Err(io::ErrorKind::AlreadyExists.into())
 }

@@ -1,7 +1,7 @@
 //! A child in a process group of its own, watched through its pidfd.
 use super::{
     descriptors,
-    exec::{self, Confinement},
+    exec::{self, Confinement, Image},
     fifo, program,
     stop::{self, Group, StopReport},
 };
@@ -15,15 +15,15 @@ use crate::{
 };
 use rustix::process::{Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions};
 use std::{
-    ffi::OsString,
-    fs::{File, OpenOptions},
+    collections::BTreeMap,
+    ffi::{CString, OsStr, OsString},
+    fs::File,
     io,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::process::CommandExt,
+        unix::ffi::OsStrExt,
     },
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     time::Duration,
 };
 use tokio::io::unix::AsyncFd;
@@ -185,49 +185,59 @@ enum Failure {
 
 fn start(spec: &SpawnSpec, program: &Path, cgroup: Option<&Cgroup>) -> Result<i32, Failure> {
     let stdin = match &spec.stdin {
-        Stdin::Null => Stdio::null(),
+        Stdin::Null => opened(Path::new("/dev/null"))?,
         Stdin::Fifo(path) => stream(path, spec.user)?,
     };
-    let entrance = cgroup.map(|cgroup| {
-        let path = cgroup.entrance();
-        OpenOptions::new().write(true).open(&path).map_err(|error| Failure::Stream(path, error))
-    });
+    let streams = [stdin, stream(&spec.stdout, spec.user)?, stream(&spec.stderr, spec.user)?];
     let confinement = Confinement {
         data: spec.limits.memory.map(|bytes| bytes.0),
         open_files: descriptors::for_child(spec.limits.open_files),
         processes: spec.limits.processes,
         user: spec.user,
-        cgroup: entrance.transpose()?.map(|file: File| file.into()),
+        cgroup: cgroup.map(|cgroup| opened(cgroup.directory())).transpose()?,
     };
-    let mut command = Command::new(program);
-    command
-        .arg0(&spec.argv[0])
-        .args(&spec.argv[1..])
-        .env_clear()
-        .envs(spec.environment.iter().map(|(key, value)| (key, value)))
-        .env(FLEET_VARIABLE, &spec.fleet_id)
-        .env(INSTANCE_VARIABLE, spec.instance.to_string())
-        .stdin(stdin)
-        .stdout(stream(&spec.stdout, spec.user)?)
-        .stderr(stream(&spec.stderr, spec.user)?)
-        .process_group(0);
-    if let Some(workdir) = &spec.workdir {
-        command.current_dir(workdir);
-    }
-    exec::confine_before_exec(&mut command, confinement);
-    let child = command.spawn().map_err(Failure::Exec)?;
-    Ok(child.id().cast_signed())
+    execute(spec, program, &streams, &confinement).map_err(Failure::Exec)
+}
+
+fn execute(
+    spec: &SpawnSpec,
+    program: &Path,
+    streams: &[OwnedFd; 3],
+    confinement: &Confinement,
+) -> io::Result<i32> {
+    let path = CString::new(program.as_os_str().as_bytes())?;
+    let argv: Vec<CString> = spec.argv.iter().map(|text| CString::new(&**text)).collect::<Result<_, _>>()?;
+    let instance = spec.instance.to_string();
+    let environment = environment(spec, &instance)
+        .into_iter()
+        .map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let workdir = spec.workdir.as_ref().map(|dir| CString::new(dir.as_os_str().as_bytes())).transpose()?;
+    let image =
+        Image { path: &path, argv: &argv, environment: &environment, workdir: workdir.as_deref(), streams };
+    exec::execute(&image, confinement)
+}
+
+/// Each name once; the last one counts, and the marker is nobody's to change.
+fn environment<'a>(spec: &'a SpawnSpec, instance: &'a str) -> BTreeMap<&'a OsStr, &'a OsStr> {
+    let given = spec.environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
+    let marker = [(FLEET_VARIABLE, spec.fleet_id.as_str()), (INSTANCE_VARIABLE, instance)];
+    given.chain(marker.map(|(name, value)| (OsStr::new(name), OsStr::new(value)))).collect()
+}
+
+fn opened(path: &Path) -> Result<OwnedFd, Failure> {
+    File::open(path).map(OwnedFd::from).map_err(|error| Failure::Stream(path.to_owned(), error))
 }
 
 /// The child's end of a FIFO, made if need be. It belongs to the agent's user, so that /dev/stderr opens for it.
-fn stream(path: &Path, user: Option<(u32, u32)>) -> Result<Stdio, Failure> {
+fn stream(path: &Path, user: Option<(u32, u32)>) -> Result<OwnedFd, Failure> {
     let failed = |error| Failure::Stream(path.to_owned(), error);
     fifo::ensure_fifo(path).map_err(failed)?;
     let file = fifo::open_writer(path).map_err(failed)?;
     if let Some((uid, gid)) = user {
         std::os::unix::fs::fchown(&file, Some(uid), Some(gid)).map_err(failed)?;
     }
-    Ok(Stdio::from(file))
+    Ok(file)
 }
 
 /// A limit above what the kernel lets us give would fail after the fork, without a name.
