@@ -88,18 +88,19 @@ unsafe fn fork_into(cgroup: Option<&OwnedFd>) -> io::Result<i32> {
         }
         libc::syscall(libc::SYS_clone3, &raw mut how, size_of::<libc::clone_args>())
     };
-    match i32::try_from(pid) {
-        Ok(pid) if pid >= 0 => Ok(pid),
-        _ => match io::Error::last_os_error() {
-            // Before Linux 5.3, and in containers that hide what they do not know.
-            error if error.raw_os_error() == Some(libc::ENOSYS) && cgroup.is_none() => {
-                // SAFETY: as above.
-                let pid = unsafe { libc::fork() };
-                if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(pid) }
-            }
-            error => Err(error),
-        },
+    if let Ok(pid) = i32::try_from(pid)
+        && pid >= 0
+    {
+        return Ok(pid);
     }
+    let error = io::Error::last_os_error();
+    // Before Linux 5.3, and in containers that hide what they do not know.
+    if error.raw_os_error() != Some(libc::ENOSYS) || cgroup.is_some() {
+        return Err(error);
+    }
+    // SAFETY: as above.
+    let pid = unsafe { libc::fork() };
+    if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(pid) }
 }
 
 /// Linux 5.7; the constant of libc is too narrow for it.
