@@ -64,14 +64,12 @@ pub(super) fn execute(image: &Image, confinement: &Confinement) -> io::Result<i3
     };
     drop(tell); // ours; the child's end closes when it executes
     let mut number = [0; 4];
-    match told.read_exact(&mut number) {
-        Err(_) => Ok(pid),
-        Ok(()) => {
-            // SAFETY: our own child, which ends at once; nobody else knows its pid.
-            unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
-            Err(io::Error::from_raw_os_error(i32::from_ne_bytes(number)))
-        }
+    if told.read_exact(&mut number).is_err() {
+        return Ok(pid);
     }
+    // SAFETY: our own child, which ends at once; nobody else knows its pid.
+    unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
+    Err(io::Error::from_raw_os_error(i32::from_ne_bytes(number)))
 }
 
 /// A fork, in the child 0. Not by libc's `fork`, which knows no cgroups; so what libc keeps of threads is not right in
