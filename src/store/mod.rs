@@ -23,5 +23,4 @@ pub use handle::Store;
 pub use open::ConnectionFacts;
 pub use proof::{ConstraintFacts, DurabilityFacts, IntegrityFacts, PoolFacts, RollbackFacts};
 #[cfg(test)]
-#[allow(unused_imports)] // For the tests of rooms above.
 pub(crate) use scratch::{Flaw, open_flawed};

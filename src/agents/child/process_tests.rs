@@ -4,7 +4,10 @@ use super::{
     process::{Child, Ended},
 };
 use crate::{
-    agents::procfs,
+    agents::{
+        cgroup::{self, CgroupTree},
+        procfs,
+    },
     domain::{ByteSize, FaultKind},
 };
 use std::{fs::File, time::Duration};
@@ -136,4 +139,19 @@ async fn waiting_may_be_given_up_and_taken_up_again() {
     assert_eq!(child.wait().await, Ended { code: None, signal: Some(9) }, "told once only");
     let pid = child.pid;
     until(|| procfs::read(pid).is_none()).await;
+}
+
+/// Where the machine lets us into no cgroup, the child says that it has none.
+#[tokio::test]
+async fn a_child_is_born_in_the_cgroup_that_it_says_it_is_in() {
+    let mut scene = Scene::new("cat /proc/self/cgroup > born; sleep 1000");
+    let Some(tree) = CgroupTree::open(&scene.spec.fleet_id) else { return };
+    scene.spec.cgroup = tree.create(&scene.spec.instance, None);
+    let mut child = Child::spawn(&scene.spec).expect("it starts");
+    scene.until("born").await;
+    let owner = cgroup::owner_of(&scene.spec.fleet_id, child.pid);
+    let claims = child.group().cgroup.is_some();
+    child.stop(Duration::from_secs(2)).await;
+    tree.remove_empty();
+    assert_eq!(owner, claims.then(|| scene.spec.instance.clone()));
 }
