@@ -128,7 +128,8 @@ async fn a_caller_is_an_agent_by_its_uid_and_nobody_by_a_uid_that_no_agent_has()
         assert_eq!(alone.separation, Separation::OwnUser);
         let names = [name("alone"), name("own")];
         let store = &fleet.supervisor.0.shared.store;
-        let granted = users::granted(store, &names, jiff::Timestamp::now());
+        let before = store.kept_of_agents().await.expect("read").uids;
+        let granted = users::granted(store, before, &names, jiff::Timestamp::now());
         let uid = granted.await.expect("granted")[&name("alone")];
         assert_eq!(peer(uid, None).expect("told"), Some(name("alone")));
         let nobodys = users::RANGE.rev().find(|other| *other != uid).expect("another");

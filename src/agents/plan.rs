@@ -101,7 +101,7 @@ pub fn plans(settings: &Settings, uids: &BTreeMap<AgentName, u32>) -> Result<Vec
         };
         let waits = |role| matches!(role, ProbeRole::Startup | ProbeRole::Readiness);
         let plan = Plan {
-            digest: digest(agent, user),
+            digest: digest(agent, user)?,
             probed: runtime::probes_of(agent).iter().any(|probe| waits(probe.role)),
             enabled: agent.enabled && settings.agent_system == AgentSystem::On,
             settings: agent.clone(),
@@ -116,15 +116,18 @@ pub fn plans(settings: &Settings, uids: &BTreeMap<AgentName, u32>) -> Result<Vec
 
 /// SHA-256 over what a process is started with. What only the supervisor goes by (probes, replicas, policy, timeouts)
 /// is left out.
-fn digest(agent: &AgentSettings, user: Option<(u32, u32)>) -> String {
-    let text = serde_json::json!([1, agent.name, agent.kind, agent.options, agent.limits, user]).to_string();
-    ring::digest::digest(&ring::digest::SHA256, text.as_bytes()).as_ref().iter().fold(
+fn digest(agent: &AgentSettings, user: Option<(u32, u32)>) -> Result<String, Fault> {
+    let parts = (1, &agent.name, &agent.kind, &agent.options, &agent.limits, user);
+    let text = serde_json::to_string(&parts)
+        .map_err(|error| Fault::internal(format!("cannot take the digest of {}: {error}", agent.name)))?;
+    let hex = ring::digest::digest(&ring::digest::SHA256, text.as_bytes()).as_ref().iter().fold(
         String::with_capacity(64),
         |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}"); // a String takes everything
             hex
         },
-    )
+    );
+    Ok(hex)
 }
 
 #[cfg(test)]

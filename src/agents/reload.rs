@@ -26,9 +26,10 @@ impl Supervisor {
         let _turn = self.turn().await?;
         let shared = &self.0.shared;
         let names: Vec<AgentName> = settings.agents.iter().map(|agent| agent.name.clone()).collect();
-        let uids = users::granted(&shared.store, &names, shared.clock.now()).await?;
+        let kept = shared.store.kept_of_agents().await?;
+        let uids = users::granted(&shared.store, kept.uids, &names, shared.clock.now()).await?;
         let plans = plan::plans(&settings, &uids)?;
-        let desires: BTreeMap<_, _> = shared.store.desires().await?.into_iter().collect();
+        let desires: BTreeMap<_, _> = kept.desires.into_iter().collect();
         let old = self.roster().plans();
         let report = apply::diff(&old, &plans);
         shared.bound_starts(settings.daemon.start_concurrency);

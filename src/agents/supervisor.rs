@@ -30,6 +30,7 @@ use std::{
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit, watch},
+    task::spawn_blocking,
     time::timeout,
 };
 
@@ -79,26 +80,29 @@ impl Supervisor {
         if let Err(error) = become_subreaper() {
             tracing::warn!(%error, "orphans of agents will fall to init instead of agentd");
         }
-        let names: Vec<AgentName> = parts.settings.agents.iter().map(|agent| agent.name.clone()).collect();
-        let uids = users::granted(&parts.store, &names, parts.clock.now()).await?;
-        let plans = plan::plans(&parts.settings, &uids)?;
-        let desires: BTreeMap<_, _> = parts.store.desires().await?.into_iter().collect();
-        let records = parts.store.instances().await?;
-        let fleet_id = parts.store.fleet_id().to_owned();
-        let cgroups = match parts.settings.daemon.cgroups {
-            Cgroups::Auto => CgroupTree::open(&fleet_id),
-            Cgroups::Off => None,
-        };
-        streams::make_directories(&parts.paths)?;
         let settings = parts.settings.clone();
+        let fleet_id = parts.store.fleet_id().to_owned();
+        // The machine is looked at beside the store, since a first answer waits for both.
+        let machine = spawn_blocking({
+            let (fleet_id, cgroups) = (fleet_id.clone(), settings.daemon.cgroups);
+            move || (open_cgroups(cgroups, &fleet_id), procfs::marked(&fleet_id))
+        });
+        let names: Vec<AgentName> = settings.agents.iter().map(|agent| agent.name.clone()).collect();
+        let kept = parts.store.kept_of_agents().await?;
+        let uids = users::granted(&parts.store, kept.uids, &names, parts.clock.now()).await?;
+        let plans = plan::plans(&settings, &uids)?;
+        let desires: BTreeMap<_, _> = kept.desires.into_iter().collect();
+        streams::make_directories(&parts.paths)?;
+        let (cgroups, marked) = machine
+            .await
+            .map_err(|panic| Fault::internal(format!("cannot look for what an ended run left: {panic}")))?;
         let shared = Arc::new(Shared::new(parts, fleet_id, cgroups));
 
-        let marked = procfs::marked(&shared.fleet_id);
         let find = |id: &InstanceId| {
             let plan = plans.iter().find(|plan| *plan.name() == id.agent)?;
             Some((&**plan, desires.get(&id.agent).unwrap_or(&roster::NO_DESIRE)))
         };
-        let heirs = adopt::inherit(records, &marked, find, &shared);
+        let heirs = adopt::inherit(kept.instances, &marked, find, &shared);
 
         let inner = Inner { shared, roster: Mutex::new(Roster::new(settings)), turn: Semaphore::new(1) };
         let supervisor = Self(Arc::new(inner));
@@ -310,5 +314,12 @@ pub(super) async fn deliver(handle: &Handle, order: Order) -> Result<(), Fault> 
     match timeout(PATIENCE, handle.orders.send(order)).await {
         Ok(_) => Ok(()),
         Err(_) => Err(Fault::new(FaultKind::Busy, "cannot reach an instance: too many orders wait for it")),
+    }
+}
+
+fn open_cgroups(wanted: Cgroups, fleet_id: &str) -> Option<CgroupTree> {
+    match wanted {
+        Cgroups::Auto => CgroupTree::open(fleet_id),
+        Cgroups::Off => None,
     }
 }

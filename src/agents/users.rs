@@ -18,17 +18,17 @@ pub const RANGE: RangeInclusive<u32> = 61184..=65519;
 /// How long nobody gets the uid of an agent that is gone.
 const RESERVED: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// The uids of these agents, chosen and kept in the store where that has not happened yet. None unless we are root: only
-/// root can give them.
+/// The uids of these agents: those that the store has from `before`, and the rest chosen now and kept there. None unless
+/// we are root: only root can give them.
 pub async fn granted(
     store: &Store,
+    before: Vec<UidGrant>,
     names: &[AgentName],
     now: Timestamp,
 ) -> Result<BTreeMap<AgentName, u32>, Fault> {
     if !rustix::process::geteuid().is_root() {
         return Ok(BTreeMap::new());
     }
-    let before = store.uids().await?;
     let after = allocate(&before, names, now);
     if after != before {
         store.save_uids(after.clone()).await?;

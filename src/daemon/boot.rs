@@ -92,16 +92,16 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let reporters = Bound::bind(&paths.report_socket, Access::Everyone)?;
 
     let store = open_store(&paths, &plan.settings, &clock).await?;
-    store.interrupt_runs().await?;
     let (policy, _unknown) = resolve(&plan.settings.access);
     let settings = plan.settings;
-    let supervisor = Supervisor::launch(SupervisorParts {
+    let launch = Supervisor::launch(SupervisorParts {
         settings: Arc::clone(&settings),
         paths: (*paths).clone(),
         store: store.clone(),
         clock: clock.clone(),
-    })
-    .await?;
+    });
+    let interrupt = async { store.interrupt_runs().await.map_err(Fault::from) };
+    let (_, supervisor) = tokio::try_join!(interrupt, launch)?;
     let monitor = Monitor::launch(MonitorParts {
         settings: Arc::clone(&settings),
         supervisor: supervisor.clone(),

@@ -5,19 +5,34 @@ use super::{
     error::Result,
 };
 use crate::domain::{AgentName, Desire, InstanceId, InstanceRecord, UidGrant};
-use rusqlite::{Row, params, types::Type};
+use rusqlite::{Connection, Row, params, types::Type};
+
+/// What a daemon that ended left of its agents.
+pub struct KeptOfAgents {
+    /// By agent and replica.
+    pub instances: Vec<InstanceRecord>,
+    /// By agent.
+    pub desires: Vec<(AgentName, Desire)>,
+    /// By agent.
+    pub uids: Vec<UidGrant>,
+}
 
 impl Store {
-    /// By agent and replica.
-    pub async fn instances(&self) -> Result<Vec<InstanceRecord>> {
-        self.read("read the instances", |connection| {
-            let mut query = connection.prepare_cached(
-                "SELECT agent, replica, pid, pid_start, boot_id, started_at, port, spec_digest, was_ready
-                 FROM instances ORDER BY agent, replica",
-            )?;
-            Ok(query.query_map([], instance)?.collect::<rusqlite::Result<_>>()?)
+    /// All three tables at one moment. Asked of the writer, since at boot no reader is open yet.
+    pub async fn kept_of_agents(&self) -> Result<KeptOfAgents> {
+        self.write("read what is kept of agents", |connection| {
+            Ok(KeptOfAgents {
+                instances: instances(connection)?,
+                desires: desires(connection)?,
+                uids: uids(connection)?,
+            })
         })
         .await
+    }
+
+    /// By agent and replica.
+    pub async fn instances(&self) -> Result<Vec<InstanceRecord>> {
+        self.read("read the instances", |connection| Ok(instances(connection)?)).await
     }
 
     pub async fn save_instance(&self, record: InstanceRecord) -> Result<()> {
@@ -55,19 +70,6 @@ impl Store {
         .await
     }
 
-    /// By agent.
-    pub async fn desires(&self) -> Result<Vec<(AgentName, Desire)>> {
-        self.read("read what was asked of agents", |connection| {
-            let mut query =
-                connection.prepare_cached("SELECT agent, stopped, replicas FROM desires ORDER BY agent")?;
-            let rows = query.query_map([], |row| {
-                Ok((name(row)?, Desire { stopped: row.get(1)?, replicas: row.get(2)? }))
-            })?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-        .await
-    }
-
     /// The default desire is the manifest's own, and is not kept.
     pub async fn set_desire(&self, agent: AgentName, desire: Desire) -> Result<()> {
         self.write("keep what was asked of an agent", move |connection| {
@@ -87,21 +89,6 @@ impl Store {
         .await
     }
 
-    /// By agent.
-    pub async fn uids(&self) -> Result<Vec<UidGrant>> {
-        self.read("read the uids of agents", |connection| {
-            let mut query =
-                connection.prepare_cached("SELECT agent, uid, gone_at FROM uids ORDER BY agent")?;
-            let rows = query.query_map([], |row| {
-                let gone: Option<i64> = row.get(2)?;
-                let gone_at = if gone.is_some() { Some(time(row, 2)?) } else { None };
-                Ok(UidGrant { agent: name(row)?, uid: row.get(1)?, gone_at })
-            })?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-        .await
-    }
-
     /// The whole table: all of it or none.
     pub async fn save_uids(&self, grants: Vec<UidGrant>) -> Result<()> {
         self.write("keep the uids of agents", move |connection| {
@@ -116,6 +103,31 @@ impl Store {
         })
         .await
     }
+}
+
+fn instances(connection: &Connection) -> rusqlite::Result<Vec<InstanceRecord>> {
+    let mut query = connection.prepare_cached(
+        "SELECT agent, replica, pid, pid_start, boot_id, started_at, port, spec_digest, was_ready
+         FROM instances ORDER BY agent, replica",
+    )?;
+    query.query_map([], instance)?.collect()
+}
+
+fn desires(connection: &Connection) -> rusqlite::Result<Vec<(AgentName, Desire)>> {
+    let mut query =
+        connection.prepare_cached("SELECT agent, stopped, replicas FROM desires ORDER BY agent")?;
+    let desire = |row: &Row<'_>| Ok((name(row)?, Desire { stopped: row.get(1)?, replicas: row.get(2)? }));
+    query.query_map([], desire)?.collect()
+}
+
+fn uids(connection: &Connection) -> rusqlite::Result<Vec<UidGrant>> {
+    let mut query = connection.prepare_cached("SELECT agent, uid, gone_at FROM uids ORDER BY agent")?;
+    let rows = query.query_map([], |row| {
+        let gone: Option<i64> = row.get(2)?;
+        let gone_at = if gone.is_some() { Some(time(row, 2)?) } else { None };
+        Ok(UidGrant { agent: name(row)?, uid: row.get(1)?, gone_at })
+    })?;
+    rows.collect()
 }
 
 fn name(row: &Row<'_>) -> rusqlite::Result<AgentName> {
@@ -191,7 +203,7 @@ mod tests {
         store.set_desire(billing.clone(), scaled.clone()).await.expect("kept");
         store.set_desire(orders, Desire::default()).await.expect("dropped");
         let store = store.reopen().await;
-        assert_eq!(store.desires().await.expect("read"), [(billing, scaled)]);
+        assert_eq!(store.kept_of_agents().await.expect("read").desires, [(billing, scaled)]);
     }
     #[tokio::test]
     async fn uids_are_replaced_whole_and_one_uid_is_one_agents() {
@@ -203,6 +215,6 @@ mod tests {
         let twice = vec![grant("c", 61_200, None), grant("d", 61_200, None)];
         assert!(store.save_uids(twice).await.is_err(), "two agents got one uid");
         let store = store.reopen().await;
-        assert_eq!(store.uids().await.expect("read"), kept, "a refused change left something");
+        assert_eq!(store.kept_of_agents().await.expect("read").uids, kept, "a refused change left something");
     }
 }

@@ -165,8 +165,9 @@ mod tests {
             fs::copy(entry.path(), home.path().join("agentd.db")).expect("copied");
             let store = open(home.path()).expect(&name);
             assert_eq!(store.fleet_id().len(), 32, "{name}");
-            assert_eq!(store.instances().await.expect(&name).len(), 1, "{name}");
-            assert_eq!(store.desires().await.expect(&name).len(), 1, "{name}");
+            let kept = store.kept_of_agents().await.expect(&name);
+            assert_eq!((kept.instances.len(), kept.desires.len()), (1, 1), "{name}");
+            assert_eq!(kept.uids.len(), usize::from(name != "v1.db"), "{name}");
             assert_eq!(store.events(0, 9).await.expect(&name).len(), 2, "{name}");
             assert_eq!(store.transitions(None, 9).await.expect(&name).len(), 1, "{name}");
             let runs = store.runs(9).await.expect(&name);
@@ -174,8 +175,6 @@ mod tests {
             assert!(store.report(runs[1].run).await.expect(&name).is_some(), "{name}");
             assert_eq!(store.interrupt_runs().await.expect(&name), 1, "{name}");
             assert!(store.integrity().await.expect(&name).damage.is_empty(), "{name}");
-            let grants = store.uids().await.expect(&name);
-            assert_eq!(grants.len(), usize::from(name != "v1.db"), "{name}");
             opened += 1;
         }
         assert_eq!(

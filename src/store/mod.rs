@@ -18,6 +18,7 @@ mod readiness;
 mod scratch;
 mod writer;
 
+pub use agents::KeptOfAgents;
 pub use error::{StoreError, StoreErrorKind};
 pub use handle::Store;
 pub use open::ConnectionFacts;

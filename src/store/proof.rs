@@ -359,7 +359,7 @@ mod tests {
         for one in &sound {
             assert_eq!(one.refused, one.must_be_refused, "{one:?}");
         }
-        assert_eq!(store.desires().await.expect("read"), [], "the proof left a row behind");
+        assert_eq!(store.kept_of_agents().await.expect("read").desires, [], "the proof left a row behind");
 
         let flawed = Scratch::flawed(Flaw::NoForeignKeys);
         let seen = flawed.prove_constraints().await.expect("proved");
