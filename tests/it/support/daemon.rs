@@ -68,23 +68,25 @@ impl Daemon {
     pub fn launch(&mut self) {
         assert!(self.child.is_none(), "it runs already");
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("agentd.err"));
-        let child = Command::new(env!("CARGO_BIN_EXE_agentd"))
-            .arg("--config")
-            .arg(self.path("agentd.toml"))
-            .arg("--state-dir")
-            .arg(self.path("state"))
-            .arg("--socket")
-            .arg(self.socket())
-            .current_dir(self.home())
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log.expect("a log"))
-            .spawn()
-            .expect("agentd runs");
-        self.child = Some(child);
+        let mut agentd = self.agentd(&self.path("state"), &self.socket());
+        agentd.stdout(Stdio::null()).stderr(log.expect("a log"));
+        self.child = Some(agentd.spawn().expect("agentd runs"));
         let answers = eventually(|| self.has_ended().is_some() || self.answers());
         assert!(answers && self.has_ended().is_none(), "agentd did not start:\n{}", self.complaints());
+    }
+
+    /// A second agentd on the same manifest, which must not come to run: how it ended.
+    pub fn another(&self, state: &Path, socket: &Path) -> Answer {
+        self.agentd(state, socket).output().expect("agentd runs").into()
+    }
+
+    fn agentd(&self, state: &Path, socket: &Path) -> Command {
+        let mut agentd = Command::new(env!("CARGO_BIN_EXE_agentd"));
+        agentd.arg("--config").arg(self.path("agentd.toml"));
+        agentd.arg("--state-dir").arg(state).arg("--socket").arg(socket);
+        agentd.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        agentd.current_dir(self.home()).stdin(Stdio::null());
+        agentd
     }
 
     /// That something accepts is not enough: a child that a killed daemon was just starting holds its socket a while.

@@ -1,5 +1,5 @@
 //! What a daemon says of agents and probes, and what it wrote down of them.
-use super::Daemon;
+use super::{Daemon, eventually};
 use serde_json::Value;
 use std::net::TcpListener;
 
@@ -21,6 +21,17 @@ pub fn instance(daemon: &Daemon, name: &str) -> Value {
 
 pub fn state(daemon: &Daemon, name: &str) -> String {
     agent(daemon, name)["state"].as_str().expect("a state").to_owned()
+}
+
+#[track_caller]
+pub fn becomes(daemon: &Daemon, name: &str, wanted: &str) {
+    let is = || state(daemon, name) == wanted;
+    assert!(
+        eventually(is),
+        "{name} is not {wanted}: {}\n{}",
+        agent(daemon, name),
+        daemon.ctl(["agent", "logs", name])
+    );
 }
 
 /// An agent's probes as `PROBE state`.

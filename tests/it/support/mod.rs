@@ -9,7 +9,7 @@ mod redis;
 
 pub use ctl::{Answer, agentctl, agentctl_bin};
 pub use daemon::{Daemon, eventually};
-pub use look::{agent, free_port, instance, probe, probes, saw, state, transitions};
+pub use look::{agent, becomes, free_port, instance, probe, probes, saw, state, transitions};
 pub use postgres::{PASSWORD, Postgres};
 pub use redact::redact;
 pub use redis::Redis;
