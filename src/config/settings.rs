@@ -405,6 +405,22 @@ pub struct ProbeSettings {
     pub options: Value,
 }
 
+impl ProbeSettings {
+    /// One that nobody declared, with the defaults of one that somebody did.
+    pub fn readiness(name: impl Into<String>, kind: impl Into<String>, options: Value) -> Self {
+        Self {
+            name: name.into(),
+            role: ProbeRole::Readiness,
+            kind: kind.into(),
+            every: every(),
+            deadline: deadline(),
+            failure_threshold: three(),
+            success_threshold: one(),
+            options,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DependencySettings {
     pub name: String,
