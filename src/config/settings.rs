@@ -208,7 +208,7 @@ pub struct ReadinessSettings {
     pub bar: f64,
     /// Weight of each category; those not named keep their default.
     pub weights: BTreeMap<Category, f64>,
-    /// How long one check may take unless it says otherwise.
+    /// How long one check may take.
     pub check_deadline: Period,
 }
 
