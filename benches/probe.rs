@@ -2,7 +2,6 @@
 //! system time of this process over the looks, which is what an operator pays. `probe 5000` makes so many looks.
 use agentctl::{
     config::ProbeSettings,
-    domain::{Period, ProbeRole},
     health::{Prepared, Target},
     resilience::Clock,
 };
@@ -66,17 +65,7 @@ async fn round(probe: &Prepared, target: &Target, looks: u32) -> Duration {
 }
 
 fn prepared(kind: &str, options: Value) -> Prepared {
-    let settings = ProbeSettings {
-        name: "ready".into(),
-        role: ProbeRole::Readiness,
-        kind: kind.into(),
-        every: Period::secs(30),
-        deadline: Period::secs(5),
-        failure_threshold: 3,
-        success_threshold: 1,
-        options,
-    };
-    match Prepared::new(&settings) {
+    match Prepared::new(&ProbeSettings::readiness("ready", kind, options)) {
         Ok(probe) => probe,
         Err(problems) => panic!("{problems:?}"),
     }

@@ -1,6 +1,7 @@
 //! One task per instance. It owns the instance's state, its child and its channel; others send orders, leave word at
 //! its desk and read the board. It sleeps until something happens: no timer runs while an instance is well.
 mod starting;
+mod stopping;
 mod telling;
 
 use super::{
@@ -9,17 +10,15 @@ use super::{
     desk::Desk,
     machine::{Action, Input, Machine},
     plan::Plan,
-    restart::Outcome,
     rpc,
     runtime::Work,
     shared::Shared,
-    start,
     streams::Streams,
 };
 use crate::domain::{AgentState, EventKind, InstanceId, InstanceRecord, InstanceStatus};
 use std::{
     future::pending,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::{
@@ -304,56 +303,6 @@ impl Actor {
         }
     }
 
-    /// Stops what is alive, and goes on taking orders: one of them may be in a hurry.
-    async fn take_down(&mut self) -> Option<Input> {
-        self.hang_up();
-        let Some(mut child) = self.child.take() else {
-            self.up_since = None;
-            return Some(nothing_ran());
-        };
-        let by = Instant::now() + self.plan.settings.stop_timeout.0;
-        loop {
-            let limit =
-                self.hurry.map_or(by, |hurry| hurry.min(by)).saturating_duration_since(Instant::now());
-            let mut stop = std::pin::pin!(child.stop(limit));
-            let report = loop {
-                tokio::select! {
-                    report = &mut stop => break Some(report),
-                    order = self.orders.recv(), if !self.abandoned => match order {
-                        Some(order) => if self.take(order) { break None },
-                        None => self.abandoned = true,
-                    }
-                }
-            };
-            if let Some(report) = report {
-                if report.survivors > 0 {
-                    tracing::error!(instance = %self.id, survivors = report.survivors, "processes survived its stop");
-                }
-                break;
-            }
-        }
-        let input = self.ended(child).await;
-        self.debris = None; // `stop` has seen to all of it
-        Some(input)
-    }
-
-    /// The main process is gone: what was it?
-    async fn ended(&mut self, child: Child) -> Input {
-        self.hang_up();
-        let ran = self.up_since.take().map(|since| since.elapsed()).unwrap_or_default();
-        let asked = matches!(self.machine.state(), AgentState::Stopping | AgentState::Unhealthy);
-        let mut end =
-            start::examine(child.ended(), child.adopted, asked, self.streams.as_ref(), child.group()).await;
-        end.class = self.machine.condemned().or(end.class);
-        self.status.pid = None;
-        let at = self.shared.clock.now();
-        self.tell(EventKind::AgentExited, end.reason.clone());
-        self.status.last_exit = Some(end.report(at));
-        self.debris = Some(child.group().clone());
-        let outcome = end.class.map_or(Outcome::Clean, Outcome::Failed);
-        Input::Ended { outcome, ran, reason: Some(end.reason) }
-    }
-
     async fn back_off(&mut self) -> Option<Input> {
         let at = self.wake_at.unwrap_or_else(Instant::now);
         tokio::select! {
@@ -395,28 +344,4 @@ impl Actor {
             None
         }
     }
-
-    fn hang_up(&mut self) {
-        let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(channel) = channel {
-            channel.close();
-        }
-        if let Some(streams) = &self.streams {
-            streams.disconnect();
-        }
-    }
-
-    fn answer_halts(&mut self) {
-        if self.child.is_none() && self.up_since.is_none() {
-            self.hurry = None;
-            for done in self.halts.drain(..) {
-                let _ = done.send(());
-            }
-        }
-    }
-}
-
-/// The end of a start that never got as far as a process.
-fn nothing_ran() -> Input {
-    Input::Ended { outcome: Outcome::Clean, ran: Duration::ZERO, reason: None }
 }

@@ -10,6 +10,7 @@ mod load;
 mod load_tests;
 mod paths;
 mod problem;
+mod restart;
 mod schema;
 mod secret;
 mod settings;
@@ -26,12 +27,12 @@ pub use kinds::{Kind, Kinds, OptionProblem};
 pub use load::{Loaded, load};
 pub use paths::Paths;
 pub use problem::{Problem, Problems, Severity, SourceText};
+pub use restart::{BackoffRange, LatchRule, RestartSettings};
 pub use schema::json_schema;
 pub use secret::{check_reference, is_reference, resolve};
 pub use settings::{
-    AccessSettings, AgentSettings, AgentSystem, BackoffRange, Cgroups, Contact, DaemonSettings,
-    DependencySettings, LatchRule, Limits, LogSettings, ProbeSettings, ReadinessSettings, RestartSettings,
-    RetentionSettings, Settings, StoreSettings,
+    AccessSettings, AgentSettings, AgentSystem, Cgroups, Contact, DaemonSettings, DependencySettings, Limits,
+    LogSettings, ProbeSettings, ReadinessSettings, RetentionSettings, Settings, StoreSettings,
 };
 pub use source::{Sources, candidates};
 pub use templates::{TEMPLATES, Template};

@@ -64,24 +64,12 @@ pub async fn ask(probe: &dyn Ask, target: &Target, deadline: Duration, clock: &C
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::{
-        domain::{Period, ProbeRole},
-        health::probe::Seen,
-    };
+    use crate::{domain::Period, health::probe::Seen};
     use futures_util::future::BoxFuture;
     use serde_json::{Value, json};
 
     pub fn settings(kind: &str, options: Value) -> ProbeSettings {
-        ProbeSettings {
-            name: "p".into(),
-            role: ProbeRole::Readiness,
-            kind: kind.into(),
-            every: Period::secs(30),
-            deadline: Period::secs(10),
-            failure_threshold: 3,
-            success_threshold: 1,
-            options,
-        }
+        ProbeSettings { deadline: Period::secs(10), ..ProbeSettings::readiness("p", kind, options) }
     }
 
     /// One look with a generous deadline.

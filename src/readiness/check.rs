@@ -22,8 +22,6 @@ pub struct Check<E: 'static = Evidence> {
     /// What to do when it fails.
     pub fix: &'static str,
     pub exercised: bool,
-    /// How long it may take; none is `readiness.check_deadline`.
-    pub deadline: Option<Duration>,
     /// It measures time or load, so it runs when the others are done, and alone.
     pub quiet: bool,
     pub run: for<'a> fn(&'a E) -> BoxFuture<'a, Found>,

@@ -94,7 +94,6 @@ mod tests {
             how: "h",
             fix: "f",
             exercised: true,
-            deadline: None,
             quiet: false,
             run: pass,
         }

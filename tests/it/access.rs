@@ -1,5 +1,5 @@
 //! Every route refuses a role that is too low, and a real daemon refuses a caller whom it does not know.
-use crate::support::{Answer, Daemon, agentctl, eventually};
+use crate::support::{Answer, Daemon, agentctl, eventually, instance};
 use agentctl::{
     commands,
     domain::{Caller, FaultKind, Identity, Permission, Role},
@@ -65,7 +65,7 @@ fn paths_are_versioned_and_each_is_one_route() {
 
 /// agentctl as somebody else; only root can become that.
 fn agentctl_as(daemon: &Daemon, uid: u32, gid: u32, args: &[&str]) -> Answer {
-    let output = Command::new(daemon.path("agentctl"))
+    Command::new(daemon.path("agentctl"))
         .arg("--socket")
         .arg(daemon.socket())
         .args(args)
@@ -74,12 +74,8 @@ fn agentctl_as(daemon: &Daemon, uid: u32, gid: u32, args: &[&str]) -> Answer {
         .current_dir("/")
         .env_clear()
         .output()
-        .expect("agentctl runs");
-    Answer {
-        code: output.status.code().expect("not killed"),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+        .expect("agentctl runs")
+        .into()
 }
 
 const NOBODY: u32 = 65534;
@@ -143,8 +139,7 @@ fn under_root_an_agent_may_report_for_itself_and_do_nothing_else() {
     // Whatever [access] says: an agent is an agent.
     let mapped = format!("socket_group = \"{NOBODY}\"\nadmin_groups = [\"{NOBODY}\"]");
     let daemon = Daemon::start(&guarded(&mapped));
-    let instance =
-        || daemon.ctl(["agent", "show", "orders", "-o", "json"]).json()["agent"]["instances"][0].clone();
+    let instance = || instance(&daemon, "orders");
     assert!(
         eventually(|| instance()["pid"].is_i64() && instance()["separation"] == "own-user"),
         "{}",

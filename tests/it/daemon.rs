@@ -1,5 +1,5 @@
 //! The daemon's own life: started once, told apart from a dead one, reloaded, watched by systemd, ended.
-use crate::support::{Daemon, agentctl, eventually};
+use crate::support::{Daemon, PATIENCE, agentctl, becomes, eventually, instance, state};
 use rustix::process::Signal;
 use std::{
     ffi::OsStr,
@@ -9,7 +9,6 @@ use std::{
         net::{UnixDatagram, UnixListener},
     },
     path::Path,
-    process::{Command, Output},
     time::{Duration, Instant},
 };
 
@@ -25,25 +24,12 @@ stop_timeout = "60s"
 options = { command = [{agentctl}, "demo-agent", "stdio", "--fault", "ignore-term"] }
 "#;
 
-/// A second agentd, which must not come to run; its exit code and what it said.
-fn another(daemon: &Daemon, state: &Path, socket: &Path) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_agentd"));
-    command.arg("--config").arg(daemon.path("agentd.toml"));
-    let Output { status, stderr, .. } =
-        command.arg("--state-dir").arg(state).arg("--socket").arg(socket).output().expect("agentd runs");
-    (status.code(), String::from_utf8_lossy(&stderr).into_owned())
-}
-
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("it exists").mode() & 0o7777
 }
 
 fn pid_of(daemon: &Daemon, agent: &str) -> Option<i64> {
-    daemon.ctl(["agent", "show", agent, "-o", "json"]).json()["agent"]["instances"][0]["pid"].as_i64()
-}
-
-fn is_ready(daemon: &Daemon, agent: &str) -> bool {
-    daemon.ctl(["agent", "show", agent, "-o", "json"]).json()["agent"]["state"] == "ready"
+    instance(daemon, agent)["pid"].as_i64()
 }
 
 #[test]
@@ -74,22 +60,18 @@ fn a_group_that_is_named_may_reach_the_socket_and_nobody_else() {
     }
     daemon.kill();
     daemon.rewrite("schema = 1\n[access]\nsocket_group = \"no-such-group\"\n");
-    let (code, said) = another(&daemon, &daemon.path("state"), &daemon.socket());
-    assert_eq!(code, Some(2), "{said}");
+    let said = daemon.another(&daemon.path("state"), &daemon.socket()).exits(2).stderr;
     assert!(said.contains("no-such-group") && said.contains("/etc/group"), "{said}");
 }
 
 #[test]
 fn one_daemon_a_state_directory_and_one_a_socket() {
     let daemon = Daemon::start(QUIET);
-    let (code, said) = another(&daemon, &daemon.path("state"), &daemon.path("other/agentd.sock"));
-    assert_eq!(code, Some(7), "{said}");
+    let said = daemon.another(&daemon.path("state"), &daemon.path("other/agentd.sock")).exits(7).stderr;
     assert!(said.contains(&format!("as pid {}", daemon.pid())), "{said}");
-    let (code, said) = another(&daemon, &daemon.path("other-state"), &daemon.socket());
-    assert_eq!(code, Some(7), "{said}");
+    let said = daemon.another(&daemon.path("other-state"), &daemon.socket()).exits(7).stderr;
     assert!(said.contains("another daemon answers there"), "{said}");
-    let (code, said) = another(&daemon, &daemon.path("long"), &daemon.path(&"x".repeat(120)));
-    assert_eq!(code, Some(2), "{said}");
+    let said = daemon.another(&daemon.path("long"), &daemon.path(&"x".repeat(120))).exits(2).stderr;
     assert!(said.contains("at most 107 bytes") && said.contains("--socket"), "{said}");
     let state = daemon.ctl(["daemon", "status", "-o", "json"]).exits(0).json();
     assert_eq!(state["pid"], daemon.pid(), "the first one was disturbed");
@@ -106,15 +88,14 @@ fn after_kill_nine_the_stale_socket_is_replaced_and_what_is_no_socket_is_kept() 
     fs::create_dir_all(daemon.path("run")).expect("made");
     fs::set_permissions(daemon.path("run"), fs::Permissions::from_mode(0o700)).expect("closed");
     fs::write(daemon.socket(), "precious").expect("written");
-    let (code, said) = another(&daemon, &daemon.path("state"), &daemon.socket());
-    assert_eq!(code, Some(7), "{said}");
+    daemon.another(&daemon.path("state"), &daemon.socket()).exits(7);
     assert_eq!(fs::read_to_string(daemon.socket()).expect("kept"), "precious");
 }
 
 #[test]
 fn a_second_term_kills_what_the_first_only_asked() {
     let mut daemon = Daemon::start(ORDERS);
-    assert!(eventually(|| is_ready(&daemon, "orders")), "{}", daemon.ctl(["status", "--all"]));
+    becomes(&daemon, "orders", "ready");
     let began = Instant::now();
     daemon.signal(Signal::TERM);
     assert!(eventually(|| daemon.log().contains("\"stopping\"")), "{}", daemon.log());
@@ -140,8 +121,8 @@ fn a_reload_applies_the_difference_or_nothing() {
         format!("schema = 1\n{}{}", agent("orders", ""), agent("refunds", refunds))
     };
     let daemon = Daemon::start(&two(""));
-    let ready = || is_ready(&daemon, "orders") && is_ready(&daemon, "refunds");
-    assert!(eventually(ready), "{}", daemon.ctl(["status", "--all"]));
+    becomes(&daemon, "orders", "ready");
+    becomes(&daemon, "refunds", "ready");
     let before = (pid_of(&daemon, "orders"), pid_of(&daemon, "refunds"));
     let digest = || daemon.ctl(["daemon", "status", "-o", "json"]).json()["config_digest"].clone();
     let old = digest();
@@ -164,7 +145,7 @@ fn a_reload_applies_the_difference_or_nothing() {
     daemon.signal(Signal::HUP);
     let restarted = || {
         let now = pid_of(&daemon, "refunds");
-        now.is_some() && now != before.1 && is_ready(&daemon, "refunds")
+        now.is_some() && now != before.1 && state(&daemon, "refunds") == "ready"
     };
     assert!(eventually(restarted), "{}", daemon.log());
     assert_eq!(pid_of(&daemon, "orders"), before.0, "what did not change was restarted");
@@ -188,26 +169,34 @@ struct Manager {
 impl Manager {
     fn listen(path: &Path) -> Self {
         let socket = UnixDatagram::bind(path).expect("bound");
-        socket.set_read_timeout(Some(Duration::from_millis(10))).expect("a timeout");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         Self { socket, heard: Vec::new() }
     }
 
-    fn drain(&mut self) {
+    /// One message; false if none is there, or comes while it waits.
+    fn receive(&mut self, waits: bool) -> bool {
+        self.socket.set_nonblocking(!waits).expect("a socket");
         let mut buffer = [0; 4096];
-        while let Ok(length) = self.socket.recv(&mut buffer) {
-            let text = String::from_utf8_lossy(&buffer[..length]);
-            self.heard.extend(text.lines().map(str::to_owned));
-        }
+        let Ok(length) = self.socket.recv(&mut buffer) else { return false };
+        let text = String::from_utf8_lossy(&buffer[..length]);
+        self.heard.extend(text.lines().map(str::to_owned));
+        true
+    }
+
+    fn drain(&mut self) {
+        while self.receive(false) {}
     }
 
     #[track_caller]
     fn hears(&mut self, wanted: &str) {
-        let heard = eventually(|| {
-            self.drain();
-            self.heard.iter().any(|line| line.starts_with(wanted))
-        });
-        assert!(heard, "no {wanted} in {:?}", self.heard);
-        let at = self.heard.iter().position(|line| line.starts_with(wanted)).expect("just heard");
+        let deadline = Instant::now() + PATIENCE;
+        let at = loop {
+            if let Some(at) = self.heard.iter().position(|line| line.starts_with(wanted)) {
+                break at;
+            }
+            // Others may keep coming in its place.
+            assert!(self.receive(true) && Instant::now() < deadline, "no {wanted} in {:?}", self.heard);
+        };
         self.heard.drain(..=at);
     }
 }

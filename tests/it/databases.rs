@@ -1,6 +1,6 @@
 //! Real PostgreSQL and Redis servers as dependencies: up, wrong inside, closed to us, killed, and back.
 use crate::support::{
-    Answer, Daemon, PASSWORD, Postgres, Redis, eventually, probe, probes, state, transitions,
+    Answer, Daemon, PASSWORD, Postgres, Redis, becomes, eventually, probe, probes, state, transitions,
 };
 use std::{fs, path::Path};
 
@@ -36,8 +36,9 @@ fn manifest(kind: &str, options: &str) -> String {
 
 #[track_caller]
 fn all_ready(daemon: &Daemon) {
-    let ready = || ["orders", "billing", "alone"].iter().all(|name| state(daemon, name) == "ready");
-    assert!(eventually(ready), "{}", daemon.ctl(["status", "--all"]));
+    for name in ["orders", "billing", "alone"] {
+        becomes(daemon, name, "ready");
+    }
     assert_eq!(probe(daemon, "base"), None);
 }
 

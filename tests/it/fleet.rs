@@ -1,5 +1,5 @@
 //! A small fleet through a whole day: started, looked at, stopped, restarted, scaled, killed over, ended.
-use crate::support::{Answer, Daemon, agent, agentctl, agentctl_bin, eventually, redact, state};
+use crate::support::{Answer, Daemon, agent, agentctl, agentctl_bin, becomes, eventually, instance, state};
 use std::{fs, path::Path, process::Command};
 
 const FLEET: &str = r#"
@@ -27,13 +27,13 @@ options = { command = [{agentctl}, "demo-agent", "http", "--name", "billing", "-
 "#;
 
 fn first_pid(daemon: &Daemon, name: &str) -> i64 {
-    agent(daemon, name)["instances"][0]["pid"].as_i64().unwrap_or(0)
+    instance(daemon, name)["pid"].as_i64().unwrap_or(0)
 }
 
 #[track_caller]
 fn comes_up(daemon: &Daemon) {
-    let ready = || ["orders", "billing"].iter().all(|name| state(daemon, name) == "ready");
-    assert!(eventually(ready), "{}", daemon.ctl(["status", "--all"]));
+    becomes(daemon, "orders", "ready");
+    becomes(daemon, "billing", "ready");
 }
 
 fn alive(pid: i64) -> bool {
@@ -80,7 +80,7 @@ fn an_agent_that_is_killed_comes_back() {
         now != 0 && now != before && state(&daemon, "orders") == "ready"
     });
     assert!(back, "{}", daemon.ctl(["status", "--all"]));
-    assert_eq!(agent(&daemon, "orders")["instances"][0]["restarts"], 1);
+    assert_eq!(instance(&daemon, "orders")["restarts"], 1);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn after_kill_nine_the_next_daemon_takes_the_living_over() {
     daemon.launch();
     comes_up(&daemon);
     assert_eq!(first_pid(&daemon, "billing"), before);
-    assert_eq!(agent(&daemon, "billing")["instances"][0]["adopted"], true);
+    assert_eq!(instance(&daemon, "billing")["adopted"], true);
     assert_eq!(daemon.stop(), Some(0));
     assert_eq!(daemon.strays(), Vec::<i32>::new());
 }
@@ -101,18 +101,8 @@ fn after_kill_nine_the_next_daemon_takes_the_living_over() {
 #[test]
 fn a_manifest_that_cannot_be_used_is_refused_with_its_line() {
     let mut daemon = Daemon::prepared("schema = 1\n[daemon]\nstart_concurency = 3\n");
-    let output = Command::new(env!("CARGO_BIN_EXE_agentd"))
-        .arg("--config")
-        .arg(daemon.path("agentd.toml"))
-        .arg("--state-dir")
-        .arg(daemon.path("state"))
-        .arg("--socket")
-        .arg(daemon.socket())
-        .output()
-        .expect("agentd runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("start_concurrency") && said.contains(":3"), "{}", redact(&said, daemon.home()));
+    let said = daemon.another(&daemon.path("state"), &daemon.socket()).exits(2).stderr;
+    assert!(said.contains("start_concurrency") && said.contains(":3"), "{said}");
     daemon.rewrite(FLEET);
     daemon.launch();
     comes_up(&daemon);
@@ -126,13 +116,8 @@ fn quickstart_shows_a_verdict_and_leaves_nothing() {
         .env("TMPDIR", scratch.path())
         .output()
         .expect("agentctl runs");
-    let answer = Answer {
-        code: output.status.code().expect("not killed"),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    };
     // Two categories have no checks yet, and nothing else may stand between this fleet and READY.
-    let answer = answer.exits(3);
+    let answer = Answer::from(output).exits(3);
     assert!(answer.stdout.contains("INCONCLUSIVE  score "), "{answer}");
     assert!(!answer.stdout.contains("gate "), "{answer}");
     let unmeasured = answer.stdout.lines().filter(|line| line.contains("is unmeasured: "));

@@ -1,6 +1,6 @@
 //! Programs that nobody here wrote: FastAPI under uvicorn and gunicorn, on a real PostgreSQL, well and in trouble.
 use crate::support::{
-    Daemon, Postgres, agent, eventually, free_port, instance, probe, probes, saw, state, transitions,
+    Daemon, Postgres, agent, becomes, eventually, free_port, instance, probe, probes, saw, state, transitions,
 };
 use std::{
     fmt::Write,
@@ -110,17 +110,6 @@ options = {{ command = [{command}], workdir = "{{home}}/app", port = {port}, env
         }
         daemon
     }
-}
-
-#[track_caller]
-fn becomes(daemon: &Daemon, name: &str, wanted: &str) {
-    let is = || state(daemon, name) == wanted;
-    assert!(
-        eventually(is),
-        "{name} is not {wanted}: {}\n{}",
-        agent(daemon, name),
-        daemon.ctl(["agent", "logs", name])
-    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! quickstart interrupted: whatever the moment, nothing runs on and no directory is left.
-use crate::support::{agentctl_bin, eventually};
+use crate::support::{agentctl_bin, ends};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
@@ -59,7 +59,7 @@ impl Tour {
 
     #[track_caller]
     fn ended_without_a_trace(&mut self) {
-        assert!(eventually(|| matches!(self.child.try_wait(), Ok(Some(_)))), "it goes on");
+        assert!(ends(&self.child), "it goes on");
         let status = self.child.wait().expect("reaped");
         let left = self.processes("");
         let files: Vec<_> = fs::read_dir(self.scratch.path()).expect("a directory").flatten().collect();

@@ -1,5 +1,5 @@
 //! `agentctl validate` against fleets with one control quietly broken: it must say which, with proof, and exit 1.
-use crate::support::{Answer, Daemon, agentctl, eventually, redact};
+use crate::support::{Answer, Daemon, agentctl, becomes, eventually, redact};
 use serde_json::Value;
 use std::{collections::BTreeSet, fs, net::TcpListener, os::unix::fs::PermissionsExt, path::Path};
 
@@ -99,11 +99,7 @@ fn planted_key() -> String {
 #[track_caller]
 fn proves(sabotage: &Sabotage) {
     let daemon = Daemon::start(&sabotage.manifest);
-    let orders = || {
-        let list = daemon.ctl(["agent", "show", "orders", "-o", "json"]);
-        list.code == 0 && list.stdout.contains("\"ready\"")
-    };
-    assert!(eventually(orders), "{}: {}", sabotage.what, daemon.ctl(["status", "--all"]));
+    becomes(&daemon, "orders", "ready");
     (sabotage.act)(&daemon);
     let mut last = None;
     // A probe has to look first; after that the answer stands.
@@ -249,8 +245,7 @@ fn agents_under_the_daemons_uid_are_a_warning_in_development_and_a_gate_elsewher
         let manifest = [HEAD, SOUND].concat().replace("\"dev\"", &format!("{environment:?}"));
         let manifest = manifest.replace("tier =", "user = \"inherit\"\ntier =");
         let daemon = Daemon::start(&manifest);
-        let ready = || daemon.ctl(["agent", "show", "orders"]).stdout.contains("ready");
-        assert!(eventually(ready), "{}", daemon.ctl(["status", "--all"]));
+        becomes(&daemon, "orders", "ready");
         let answer = daemon.ctl(["validate", "--only", "SE-003", "-o", "json"]);
         let seen = finding(&answer.json(), "SE-003");
         assert_eq!(seen["outcome"], outcome, "{answer}");

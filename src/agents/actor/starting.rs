@@ -1,5 +1,5 @@
 //! From waiting to running: its turn, its preparation, its spawn, or its adoption; and what proves that it is ready.
-use super::{Actor, FIRST_WORD, Input, SETTLE, nothing_ran};
+use super::{Actor, FIRST_WORD, Input, SETTLE, stopping::nothing_ran};
 use crate::{
     agents::{
         child::Child,

@@ -9,7 +9,7 @@ pub use launch::{Channel, Launch, PortChoice, Slots, Work};
 
 use crate::{
     config::{AgentSettings, Kind, ProbeSettings},
-    domain::{Fault, FaultKind, Period, ProbeRole},
+    domain::{Fault, FaultKind, ProbeRole},
 };
 use serde_json::Value;
 
@@ -43,18 +43,9 @@ pub fn probes_of(agent: &AgentSettings) -> Vec<ProbeSettings> {
     probes
 }
 
-/// A readiness probe with the defaults of a declared one.
+/// A readiness probe with the defaults of a declared one, told from it by its name.
 fn readiness_probe(kind: &str, options: Value) -> ProbeSettings {
-    ProbeSettings {
-        name: format!("implied-{kind}"),
-        role: ProbeRole::Readiness,
-        kind: kind.into(),
-        every: Period::secs(30),
-        deadline: Period::secs(5),
-        failure_threshold: 3,
-        success_threshold: 1,
-        options,
-    }
+    ProbeSettings::readiness(format!("implied-{kind}"), kind, options)
 }
 
 /// Options as their struct; the first problem becomes the fault.
@@ -109,6 +100,13 @@ mod tests {
             let names: Vec<_> = probes_of(&agent).into_iter().map(|probe| probe.name).collect();
             assert_eq!(names, want, "{:?}", agent.options);
         }
+    }
+
+    #[test]
+    fn an_implied_probe_has_the_defaults_of_a_declared_one() {
+        let declared = json!({ "name": "implied-tcp", "kind": "tcp" });
+        let declared: ProbeSettings = serde_json::from_value(declared).expect("settings");
+        assert_eq!(readiness_probe("tcp", json!({})), declared);
     }
 
     #[test]

@@ -39,6 +39,28 @@ fn scratch_ground() -> (tempfile::TempDir, super::Ground) {
     (base, ground)
 }
 
+/// An exercise must pass a control that is sound, fail each that is broken, and leave nothing behind. Returns what it
+/// found of the broken ones.
+#[cfg(test)]
+async fn tells_apart<C>(
+    exercise: impl AsyncFn(&super::Ground, C) -> super::Found,
+    sound: C,
+    broken: impl IntoIterator<Item = C>,
+) -> Vec<super::Found> {
+    use crate::domain::Outcome;
+    let (_base, ground) = scratch_ground();
+    let found = exercise(&ground, sound).await;
+    assert_eq!(found.outcome, Outcome::Pass, "{found:?}");
+    let mut all = Vec::new();
+    for control in broken {
+        let found = exercise(&ground, control).await;
+        assert_eq!(found.outcome, Outcome::Fail, "broken control {}: {found:?}", all.len() + 1);
+        all.push(found);
+    }
+    assert!(ground.close(std::time::Duration::from_secs(60)).await, "something scratch is left");
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

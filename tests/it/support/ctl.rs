@@ -3,10 +3,10 @@ use std::{
     ffi::OsStr,
     fmt,
     path::Path,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
 };
 
-/// How an agentctl ended and what it said.
+/// How one of our programs ended and what it said.
 pub struct Answer {
     pub code: i32,
     pub stdout: String,
@@ -24,6 +24,16 @@ impl Answer {
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON ({error}) in {self}"))
+    }
+}
+
+impl From<Output> for Answer {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().expect("it was not killed"),
+            stdout: String::from_utf8(output.stdout).expect("stdout is text"),
+            stderr: String::from_utf8(output.stderr).expect("stderr is text"),
+        }
     }
 }
 
@@ -45,10 +55,5 @@ pub fn agentctl(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Answer {
             command.env_remove(name);
         }
     }
-    let output = command.args(args).stdin(Stdio::null()).output().expect("agentctl runs");
-    Answer {
-        code: output.status.code().expect("agentctl was not killed"),
-        stdout: String::from_utf8(output.stdout).expect("stdout is text"),
-        stderr: String::from_utf8(output.stderr).expect("stderr is text"),
-    }
+    command.args(args).stdin(Stdio::null()).output().expect("agentctl runs").into()
 }

@@ -1,19 +1,16 @@
 //! A real agentd in a directory of its own, ended with everything it started when the test ends.
-use super::{Answer, agentctl, agentctl_bin};
+use super::{Answer, PATIENCE, agentctl, agentctl_bin, ends, eventually};
+use serde_json::Value;
 use std::{
     ffi::OsStr,
     fs,
-    io::{Read, Write},
+    io::{self, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tempfile::TempDir;
-
-/// Far above what a start takes, even on a machine that is busy with the other tests.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Daemon {
     home: TempDir,
@@ -68,37 +65,47 @@ impl Daemon {
     pub fn launch(&mut self) {
         assert!(self.child.is_none(), "it runs already");
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("agentd.err"));
-        let child = Command::new(env!("CARGO_BIN_EXE_agentd"))
-            .arg("--config")
-            .arg(self.path("agentd.toml"))
-            .arg("--state-dir")
-            .arg(self.path("state"))
-            .arg("--socket")
-            .arg(self.socket())
-            .current_dir(self.home())
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log.expect("a log"))
-            .spawn()
-            .expect("agentd runs");
-        self.child = Some(child);
+        let mut agentd = self.agentd(&self.path("state"), &self.socket());
+        agentd.stdout(Stdio::null()).stderr(log.expect("a log"));
+        self.child = Some(agentd.spawn().expect("agentd runs"));
         let answers = eventually(|| self.has_ended().is_some() || self.answers());
         assert!(answers && self.has_ended().is_none(), "agentd did not start:\n{}", self.complaints());
     }
 
+    /// A second agentd on the same manifest, which must not come to run: how it ended.
+    pub fn another(&self, state: &Path, socket: &Path) -> Answer {
+        self.agentd(state, socket).output().expect("agentd runs").into()
+    }
+
+    fn agentd(&self, state: &Path, socket: &Path) -> Command {
+        let mut agentd = Command::new(env!("CARGO_BIN_EXE_agentd"));
+        agentd.arg("--config").arg(self.path("agentd.toml"));
+        agentd.arg("--state-dir").arg(state).arg("--socket").arg(socket);
+        agentd.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        agentd.current_dir(self.home()).stdin(Stdio::null());
+        agentd
+    }
+
     /// That something accepts is not enough: a child that a killed daemon was just starting holds its socket a while.
     fn answers(&self) -> bool {
-        let ask = || {
-            let mut stream = UnixStream::connect(self.socket())?;
-            stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-            stream
-                .write_all(b"GET /v1/daemon/status HTTP/1.1\r\nHost: agentd\r\nConnection: close\r\n\r\n")?;
-            let mut answer = [0; 12];
-            stream.read_exact(&mut answer)?;
-            std::io::Result::Ok(answer)
-        };
-        ask().is_ok_and(|answer| answer == *b"HTTP/1.1 200")
+        let answer = self.exchange("/v1/daemon/status", Duration::from_secs(2));
+        answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    /// What the daemon itself answers, with no agentctl between. A watch is held until something changes.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Value {
+        let answer = self.exchange(path, PATIENCE).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let body = answer.strip_prefix("HTTP/1.1 200").and_then(|rest| rest.split_once("\r\n\r\n"));
+        let json = body.and_then(|(_, body)| serde_json::from_str(body).ok());
+        json.unwrap_or_else(|| panic!("{path}: {answer}"))
+    }
+
+    fn exchange(&self, path: &str, limit: Duration) -> io::Result<String> {
+        let mut stream = UnixStream::connect(self.socket())?;
+        stream.set_read_timeout(Some(limit))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: agentd\r\nConnection: close\r\n\r\n")?;
+        io::read_to_string(stream)
     }
 
     pub fn home(&self) -> &Path {
@@ -144,9 +151,7 @@ impl Daemon {
 
     /// The exit code of a daemon that was asked to end.
     pub fn ended(&mut self) -> Option<i32> {
-        let child = self.child.as_mut().expect("it runs");
-        let ended = eventually(|| matches!(child.try_wait(), Ok(Some(_))));
-        assert!(ended, "agentd did not stop within {PATIENCE:?}");
+        assert!(ends(self.child.as_ref().expect("it runs")), "agentd did not stop within {PATIENCE:?}");
         self.child.take().expect("it ran").wait().expect("reaped").code()
     }
 
@@ -214,16 +219,4 @@ impl Drop for Daemon {
             }
         }
     }
-}
-
-/// Asks again until it holds; false when patience ends.
-pub fn eventually(mut holds: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
-        if holds() {
-            return true;
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    holds()
 }

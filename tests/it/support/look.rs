@@ -1,7 +1,7 @@
 //! What a daemon says of agents and probes, and what it wrote down of them.
-use super::Daemon;
+use super::{Daemon, PATIENCE};
 use serde_json::Value;
-use std::net::TcpListener;
+use std::{net::TcpListener, time::Instant};
 
 /// Free a moment ago, which is all that can be known.
 pub fn free_port() -> u16 {
@@ -21,6 +21,22 @@ pub fn instance(daemon: &Daemon, name: &str) -> Value {
 
 pub fn state(daemon: &Daemon, name: &str) -> String {
     agent(daemon, name)["state"].as_str().expect("a state").to_owned()
+}
+
+/// Waits for an agent to be in this state: woken by each change of the fleet.
+#[track_caller]
+pub fn becomes(daemon: &Daemon, name: &str, wanted: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut version = 0;
+    loop {
+        let seen = daemon.get(&format!("/v1/agents/watch?names={name}&after={version}"));
+        if seen["agents"][0]["state"] == wanted {
+            return;
+        }
+        let logs = || daemon.ctl(["agent", "logs", name]);
+        assert!(Instant::now() < deadline, "{name} is not {wanted}: {}\n{}", agent(daemon, name), logs());
+        version = seen["version"].as_u64().expect("a version");
+    }
 }
 
 /// An agent's probes as `PROBE state`.

@@ -3,13 +3,15 @@
 mod ctl;
 mod daemon;
 mod look;
+mod patience;
 mod postgres;
 mod redact;
 mod redis;
 
 pub use ctl::{Answer, agentctl, agentctl_bin};
-pub use daemon::{Daemon, eventually};
-pub use look::{agent, free_port, instance, probe, probes, saw, state, transitions};
+pub use daemon::Daemon;
+pub use look::{agent, becomes, free_port, instance, probe, probes, saw, state, transitions};
+pub use patience::{PATIENCE, ends, eventually};
 pub use postgres::{PASSWORD, Postgres};
 pub use redact::redact;
 pub use redis::Redis;

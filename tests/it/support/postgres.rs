@@ -1,5 +1,5 @@
 //! A real PostgreSQL server on a free port, in a directory that goes with it. Root may not run one: nobody does.
-use super::{eventually, free_port};
+use super::{ends, eventually, free_port};
 use std::{
     fs,
     os::unix::{fs::PermissionsExt, process::CommandExt},
@@ -66,10 +66,10 @@ impl Postgres {
         let Some(mut server) = self.server.take() else { return };
         let pid = rustix::process::Pid::from_child(&server);
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
-        if !eventually(|| matches!(server.try_wait(), Ok(Some(_)))) {
+        if !ends(&server) {
             let _ = server.kill();
-            let _ = server.wait();
         }
+        let _ = server.wait();
     }
 
     /// Starts it again on the same port; returns when it answers.

@@ -98,32 +98,21 @@ fn judge_survivors(proof: &mut Proof, before: usize, left: usize, farewell: bool
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::Outcome, readiness::checks::scratch_ground as ground};
+    use crate::{domain::Outcome, readiness::checks::tells_apart};
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_verified_stop_is_proved() {
-        let (_base, ground) = ground();
-        let found = verified(&ground, by_supervisor).await;
-        assert_eq!(found.outcome, Outcome::Pass, "{found:?}");
-        assert!(ground.close(PATIENCE * 2).await);
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_stop_that_only_says_so_or_waits_for_nobody_is_found() {
-        let (_base, ground) = ground();
+    async fn a_verified_stop_is_proved_and_one_that_only_says_so_or_waits_for_nobody_is_found() {
         let idle: Ending = |_| std::future::ready(Ok(())).boxed();
-        let found = verified(&ground, idle).await;
-        assert_eq!(found.outcome, Outcome::Fail, "{found:?}");
-        assert!(found.evidence.iter().any(|line| line.starts_with("BROKEN") && line.contains("survive")));
         let rude: Ending = |fleet| {
             let killed =
                 survivors::kill_all(fleet.mark()).map_err(|error| Fault::internal(error.to_string()));
             std::future::ready(killed).boxed()
         };
-        let found = verified(&ground, rude).await;
-        assert_eq!(found.outcome, Outcome::Fail, "{found:?}");
-        assert!(found.evidence.iter().any(|line| line.starts_with("BROKEN") && line.contains("farewell")));
-        assert!(ground.close(PATIENCE * 2).await);
+        let found = tells_apart(verified, by_supervisor, [idle, rude]).await;
+        for (found, word) in found.iter().zip(["survive", "farewell"]) {
+            let broken = |line: &String| line.starts_with("BROKEN") && line.contains(word);
+            assert!(found.evidence.iter().any(broken), "{found:?}");
+        }
     }
 
     #[test]

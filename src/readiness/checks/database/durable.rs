@@ -149,16 +149,19 @@ mod tests {
 
     const SURVIVED: Survival = Survival { before: false, after: true };
 
-    #[test]
-    fn one_careless_connection_is_found_among_many() {
-        let sound = |who: &str| ConnectionFacts {
+    fn sound(who: &str) -> ConnectionFacts {
+        ConnectionFacts {
             who: who.into(),
             journal_mode: "wal".into(),
             synchronous: 2,
             foreign_keys: true,
             busy_timeout_ms: 5000,
             query_only: who != "writer",
-        };
+        }
+    }
+
+    #[test]
+    fn one_careless_connection_is_found_among_many() {
         let judge = |connections: Vec<ConnectionFacts>, version: &str| {
             judge_durability(&DurabilityFacts { sqlite_version: version.into(), connections }, SURVIVED)
                 .outcome
@@ -201,16 +204,7 @@ mod tests {
         assert_eq!(survived, SURVIVED);
         let facts = DurabilityFacts {
             sqlite_version: "3.51.3".into(),
-            connections: ["writer", "reader 1"]
-                .map(|who| ConnectionFacts {
-                    who: who.into(),
-                    journal_mode: "wal".into(),
-                    synchronous: 2,
-                    foreign_keys: true,
-                    busy_timeout_ms: 5000,
-                    query_only: who != "writer",
-                })
-                .into(),
+            connections: vec![sound("writer"), sound("reader 1")],
         };
         for (survived, outcome) in [
             (SURVIVED, Outcome::Pass),

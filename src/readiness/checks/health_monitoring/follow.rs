@@ -102,25 +102,15 @@ pub async fn past_a_stall(ground: &Ground, deadline: Duration) -> Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::Outcome, readiness::checks::scratch_ground as ground};
+    use crate::readiness::checks::tells_apart;
 
     #[tokio::test(flavor = "multi_thread")]
     async fn following_is_proved_and_a_probe_that_never_or_too_soon_changes_its_mind_is_found() {
-        let (_base, ground) = ground();
-        for (threshold, outcome) in [(THRESHOLD, Outcome::Pass), (1000, Outcome::Fail), (1, Outcome::Fail)] {
-            let found = down_and_up(&ground, threshold).await;
-            assert_eq!(found.outcome, outcome, "{threshold}: {found:?}");
-        }
-        assert!(ground.close(PATIENCE * 4).await);
+        tells_apart(down_and_up, THRESHOLD, [1000, 1]).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_cut_is_proved_and_a_deadline_that_does_not_cut_is_found() {
-        let (_base, ground) = ground();
-        let found = past_a_stall(&ground, DEADLINE).await;
-        assert_eq!(found.outcome, Outcome::Pass, "{found:?}");
-        let broken = past_a_stall(&ground, Duration::from_secs(60)).await;
-        assert_eq!(broken.outcome, Outcome::Fail, "{broken:?}");
-        assert!(ground.close(PATIENCE * 4).await);
+        tells_apart(past_a_stall, DEADLINE, [Duration::from_secs(60)]).await;
     }
 }
