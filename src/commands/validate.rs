@@ -9,6 +9,7 @@ use crate::{
     protocol::{Endpoint, Followed, Verb},
     readiness::{Progress, RunRequest},
 };
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 /// Prove that the fleet is ready: run every check, score it, and exit by the verdict.
@@ -25,6 +26,9 @@ pub struct Args {
     /// Leave these checks or categories out; the run is then partial
     #[arg(long, value_name = "ID|CATEGORY", value_delimiter = ',')]
     skip: Vec<String>,
+    /// Judge as on that day, so that what lapses until then has lapsed: 2027-01-31 or a full timestamp
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    as_of: Option<Timestamp>,
 }
 
 #[derive(clap::Subcommand, Debug)]
@@ -164,7 +168,7 @@ async fn handle_show(app: App, _caller: Caller, request: ShowRequest) -> Result<
 
 pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
     match args.action {
-        None => validate(RunRequest { only: args.only, skip: args.skip }, ctl).await,
+        None => validate(RunRequest { only: args.only, skip: args.skip, as_of: args.as_of }, ctl).await,
         Some(Action::List { limit }) => {
             let list = ctl.client.call::<List>(&ListRequest { limit }).await?;
             ctl.output.print(&ctl.ui, &list, |_| render::runs(&list.runs))?;
@@ -197,5 +201,14 @@ fn print(ctl: &Ctl, report: &Report) -> Result<(), CliError> {
     match ctl.output {
         Output::Jsonl | Output::Name => ctl.output.print(&ctl.ui, &report.findings, |_| String::new()),
         _ => ctl.output.print(&ctl.ui, report, |wide| render::report(&ctl.ui, report, wide)),
+    }
+}
+
+/// A date is its end: what lapses on that day has lapsed.
+fn day(text: &str) -> Result<Timestamp, String> {
+    let whole = text.parse::<Date>().ok().and_then(|date| date.tomorrow().ok());
+    match whole.and_then(|next| next.to_zoned(TimeZone::UTC).ok()) {
+        Some(next) => Ok(next.timestamp()),
+        None => text.parse().map_err(|_| "neither a date like 2027-01-31 nor a timestamp".into()),
     }
 }

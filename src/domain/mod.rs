@@ -9,6 +9,7 @@ mod quantity;
 mod readiness;
 mod status;
 mod store;
+mod waiver;
 
 pub use access::{Caller, Identity, Permission, Role, Separation};
 pub use agent::{
@@ -25,3 +26,4 @@ pub use readiness::{
 };
 pub use status::{DaemonStatus, FleetVerdict, LastValidation, StatusReport, TierStatus};
 pub use store::{Percentiles, StoreStats};
+pub use waiver::{Affected, Comparison, Demands, FailOn, Waived, Waiver};

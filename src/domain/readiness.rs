@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-use super::RunId;
+use super::{Affected, Comparison, Demands, RunId, Waived, Waiver};
 
 /// The eight categories of document 000, in print order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -114,6 +114,15 @@ pub struct Finding {
     pub hint: Option<String>,
     /// A control was really exercised, its negative case included.
     pub exercised: bool,
+    /// By the operator, in the manifest.
+    #[serde(default)]
+    pub declared: bool,
+    /// What it is about, where that can be named; a waiver may speak for one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub affected: Vec<Affected>,
+    /// Somebody answers for it: it holds up no verdict, and earns no points.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waived: Option<Waived>,
     pub took_ms: f64,
 }
 
@@ -188,6 +197,22 @@ pub struct Report {
     /// Checks that a partial run left out, by id.
     #[serde(default)]
     pub not_run: Vec<String>,
+    /// The day it was judged for, if not the one it ran on: waivers and certificates that lapse until then have lapsed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
+    /// Every waiver that was in force, and those that lapsed in the last 30 days.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<Waiver>,
+    /// What the score would be if waived findings were not counted; none without any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score_without_waived: Option<Interval>,
+    #[serde(default)]
+    pub demands: Demands,
+    /// Demands that this run does not meet, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmet: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Comparison>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

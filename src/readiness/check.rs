@@ -1,6 +1,6 @@
 //! One check as its category's file declares it, and what it comes back with.
 use super::Evidence;
-use crate::domain::{Category, Fault, Finding, Outcome, Severity};
+use crate::domain::{Affected, Category, Fault, Finding, Outcome, Severity};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -50,6 +50,8 @@ pub struct Found {
     pub outcome: Outcome,
     pub summary: String,
     pub evidence: Vec<String>,
+    /// What it is about, where that can be named.
+    pub affected: Vec<Affected>,
 }
 
 impl<E> Check<E> {
@@ -80,6 +82,9 @@ impl<E> Check<E> {
             evidence: found.evidence,
             hint: (!settled).then(|| self.fix.into()),
             exercised: self.exercised,
+            declared: false,
+            affected: found.affected,
+            waived: None,
             took_ms: (took.as_secs_f64() * 1e6).round() / 1e3,
         }
     }
@@ -87,7 +92,7 @@ impl<E> Check<E> {
 
 impl Found {
     fn new(outcome: Outcome, summary: impl Into<String>) -> Self {
-        Self { outcome, summary: summary.into(), evidence: Vec::new() }
+        Self { outcome, summary: summary.into(), evidence: Vec::new(), affected: Vec::new() }
     }
 
     pub fn pass(summary: impl Into<String>) -> Self {
@@ -130,6 +135,14 @@ impl Found {
     #[must_use]
     pub fn all_seen(mut self, lines: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.evidence.extend(lines.into_iter().map(Into::into));
+        self
+    }
+
+    /// Names something that it objects to, so that a waiver may speak for that alone. `fingerprint` is of what was
+    /// found there: when it changes, the waiver is void.
+    #[must_use]
+    pub fn about(mut self, resource: impl Into<String>, fingerprint: impl Into<String>) -> Self {
+        self.affected.push(Affected { resource: resource.into(), fingerprint: fingerprint.into() });
         self
     }
 }

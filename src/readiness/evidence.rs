@@ -9,6 +9,7 @@ use crate::{
     resilience::Clock,
     store::Store,
 };
+use jiff::Timestamp;
 use std::{
     path::PathBuf,
     sync::{Arc, OnceLock},
@@ -25,6 +26,8 @@ pub struct Evidence {
     pub supervisor: Supervisor,
     pub monitor: Monitor,
     pub clock: Clock,
+    /// The day to judge for; not always the one that it is.
+    pub judged_at: Timestamp,
     pub gate: Option<Arc<dyn Gate>>,
     /// Where controls are exercised, away from the real ones.
     pub ground: Ground,
@@ -33,7 +36,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    pub fn new(parts: &ReadinessParts, ground: Ground) -> Self {
+    pub fn new(parts: &ReadinessParts, ground: Ground, as_of: Option<Timestamp>) -> Self {
         Self {
             settings: parts.settings.borrow().clone(),
             config_file: parts.config_file.clone(),
@@ -44,6 +47,7 @@ impl Evidence {
             supervisor: parts.supervisor.clone(),
             monitor: parts.monitor.clone(),
             clock: parts.clock.clone(),
+            judged_at: as_of.unwrap_or_else(|| parts.clock.now()),
             gate: parts.gate.clone(),
             ground,
             fleet: OnceLock::new(),

@@ -1,5 +1,6 @@
 //! The scorer against tables of traps that others fell into, and against its laws.
 use super::*;
+use crate::domain::Demands;
 use proptest::prelude::*;
 
 const ALL: [Outcome; 7] = [
@@ -24,6 +25,9 @@ fn finding(category: Category, severity: Severity, weight: u32, outcome: Outcome
         evidence: vec![],
         hint: None,
         exercised: severity == Severity::Blocker,
+        declared: false,
+        affected: Vec::new(),
+        waived: None,
         took_ms: 1.0,
     }
 }
@@ -205,6 +209,12 @@ fn report(findings: Vec<Finding>, scored: Scored, bar: f64) -> Report {
         categories: scored.categories,
         findings,
         not_run: vec![],
+        as_of: None,
+        waivers: Vec::new(),
+        score_without_waived: None,
+        demands: Demands::default(),
+        unmet: Vec::new(),
+        baseline: None,
     }
 }
 

@@ -110,7 +110,11 @@ mod tests {
 
     fn ask(only: &[&str], skip: &[&str]) -> Result<Selection, Fault> {
         let own = |list: &[&str]| list.iter().map(ToString::to_string).collect();
-        select(SECTIONS, &RunRequest { only: own(only), skip: own(skip) }, &ReadinessSettings::default())
+        select(
+            SECTIONS,
+            &RunRequest { only: own(only), skip: own(skip), as_of: None },
+            &ReadinessSettings::default(),
+        )
     }
 
     #[test]

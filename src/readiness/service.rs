@@ -8,11 +8,12 @@ use super::{
 use crate::{
     agents::Supervisor,
     config::{Paths, Settings},
-    domain::{Caller, Event, EventKind, Fault, FaultKind, Finding, Report, RunId, RunState},
+    domain::{Caller, Demands, Event, EventKind, Fault, FaultKind, Finding, Report, RunId, RunState},
     health::Monitor,
     resilience::Clock,
     store::Store,
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
     path::PathBuf,
@@ -58,6 +59,9 @@ pub struct RunRequest {
     pub only: Vec<String>,
     #[serde(default)]
     pub skip: Vec<String>,
+    /// Judge as on that day: what lapses until then has lapsed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
 }
 
 /// What has happened in a run after a cursor.
@@ -94,6 +98,7 @@ struct Desk {
 struct Run {
     id: RunId,
     total: u32,
+    as_of: Option<Timestamp>,
     log: watch::Sender<Log>,
 }
 
@@ -128,7 +133,7 @@ impl Readiness {
         let begun = self.inner.parts.store.begin_run(settings.environment.clone(), selection.terms.partial);
         let id = begun.await?;
         let total = u32::try_from(selection.checks.len()).unwrap_or(u32::MAX);
-        let run = Arc::new(Run { id, total, log: watch::Sender::new(Log::default()) });
+        let run = Arc::new(Run { id, total, as_of: request.as_of, log: watch::Sender::new(Log::default()) });
         place.give(run.clone());
         tracing::info!(run = id.0, checks = total, uid = caller.identity.uid, "validation started");
 
@@ -258,7 +263,7 @@ fn scratch(parts: &ReadinessParts) -> Ground {
 async fn conduct(parts: &ReadinessParts, run: &Arc<Run>, selection: Selection) -> Result<Report, Fault> {
     let (started_at, started) = (parts.clock.now(), Instant::now());
     let ground = scratch(parts);
-    let evidence = Arc::new(Evidence::new(parts, ground.clone()));
+    let evidence = Arc::new(Evidence::new(parts, ground.clone(), run.as_of));
     let (tell, mut told) = mpsc::unbounded_channel();
     let log = run.clone();
     let teller = tokio::spawn(async move {
@@ -291,6 +296,12 @@ async fn conduct(parts: &ReadinessParts, run: &Arc<Run>, selection: Selection) -
         categories: scored.categories,
         findings,
         not_run: selection.not_run.iter().map(ToString::to_string).collect(),
+        as_of: run.as_of,
+        waivers: Vec::new(),
+        score_without_waived: None,
+        demands: Demands::default(),
+        unmet: Vec::new(),
+        baseline: None,
     };
     parts.store.finish_run(report.clone()).await?;
     let text = format!(

@@ -68,7 +68,7 @@ fn caller() -> Caller {
 
 impl Bench {
     async fn start(&self, only: &str) -> Result<RunId, Fault> {
-        let request = RunRequest { only: vec![only.into()], skip: vec![] };
+        let request = RunRequest { only: vec![only.into()], ..RunRequest::default() };
         self.readiness.start(request, &caller()).await
     }
 
@@ -87,7 +87,8 @@ impl Bench {
 
     /// A run under way that no check belongs to: the test says what happens in it.
     fn stage(&self, id: u64) -> Arc<Run> {
-        let run = Arc::new(Run { id: RunId(id), total: 2, log: watch::Sender::new(Log::default()) });
+        let run =
+            Arc::new(Run { id: RunId(id), total: 2, as_of: None, log: watch::Sender::new(Log::default()) });
         self.readiness.inner.desk().run = Some(run.clone());
         run
     }
@@ -105,6 +106,9 @@ fn finding(id: &str) -> Finding {
         evidence: vec![],
         hint: None,
         exercised: false,
+        declared: false,
+        affected: Vec::new(),
+        waived: None,
         took_ms: 1.0,
     }
 }

@@ -3,7 +3,7 @@
 use super::{Store, StoreError, open::Regime};
 use crate::{
     config::StoreSettings,
-    domain::{Event, EventKind, Interval, Period, Report, RunId, Verdict},
+    domain::{Demands, Event, EventKind, Interval, Period, Report, RunId, Verdict},
     resilience::Clock,
 };
 use jiff::Timestamp;
@@ -129,6 +129,12 @@ pub(super) fn report(run: RunId) -> Report {
         config_digest: "abc".into(),
         bar: 85.0,
         not_run: Vec::new(),
+        as_of: None,
+        waivers: Vec::new(),
+        score_without_waived: None,
+        demands: Demands::default(),
+        unmet: Vec::new(),
+        baseline: None,
         partial: false,
         verdict: Verdict::Inconclusive,
         reasons: vec!["nothing was measured".into()],

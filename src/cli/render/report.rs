@@ -303,6 +303,9 @@ mod tests {
             evidence: vec![evidence.into()],
             hint: (outcome != Outcome::Pass).then(|| "mend it".into()),
             exercised: true,
+            declared: false,
+            affected: Vec::new(),
+            waived: None,
             took_ms: 1.5,
         }
     }
@@ -337,6 +340,12 @@ mod tests {
                 finding("DB-002", Outcome::Fail, "\x1b[2Jsaid the agent\nand a second line"),
             ],
             not_run: vec![],
+            as_of: None,
+            waivers: Vec::new(),
+            score_without_waived: None,
+            demands: crate::domain::Demands::default(),
+            unmet: Vec::new(),
+            baseline: None,
         }
     }
 
