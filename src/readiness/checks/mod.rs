@@ -31,12 +31,45 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
     CATEGORIES.iter().flat_map(|section| section.checks)
 }
 
+/// How one check was seen to pass and to object. Every check has one, in the file of its function.
+#[cfg(test)]
+pub struct Saboteur {
+    /// The check's id.
+    pub of: &'static str,
+    pub at_work: fn() -> futures_util::future::BoxFuture<'static, Tried>,
+}
+
+/// What a check said of what it guards, whole and broken.
+#[cfg(test)]
+#[derive(Default)]
+pub struct Tried {
+    pub sound: Vec<super::Found>,
+    /// What was broken, and what the check said then.
+    pub broken: Vec<(&'static str, super::Found)>,
+}
+
 /// Scratch ground in a directory of its own, for the tests of the checks.
 #[cfg(test)]
 fn scratch_ground() -> (tempfile::TempDir, super::Ground) {
     let base = tempfile::tempdir().expect("a directory");
     let ground = super::Ground::new(base.path().join("scratch"), crate::resilience::Clock::system());
     (base, ground)
+}
+
+/// What an exercise says of a control that is sound, and of each that is broken. It must leave nothing behind.
+#[cfg(test)]
+async fn tried<C>(
+    exercise: impl AsyncFn(&super::Ground, C) -> super::Found,
+    sound: C,
+    broken: impl IntoIterator<Item = (&'static str, C)>,
+) -> Tried {
+    let (_base, ground) = scratch_ground();
+    let mut tried = Tried { sound: vec![exercise(&ground, sound).await], broken: Vec::new() };
+    for (what, control) in broken {
+        tried.broken.push((what, exercise(&ground, control).await));
+    }
+    assert!(ground.close(std::time::Duration::from_secs(60)).await, "something scratch is left");
+    tried
 }
 
 /// An exercise must pass a control that is sound, fail each that is broken, and leave nothing behind. Returns what it
@@ -64,8 +97,43 @@ async fn tells_apart<C>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Severity;
+    use crate::domain::{Outcome, Severity};
+    use futures_util::{StreamExt, stream};
     use std::collections::BTreeSet;
+
+    /// Every category's saboteurs.
+    const SABOTEURS: &[&[Saboteur]] = &[security::SABOTEURS];
+    /// Checks whose saboteurs are tests of their own still, by the letters of their ids.
+    const OWED: &[&str] = &["DB", "HM", "CF", "AO", "PF", "SE"];
+    /// How many saboteurs are at work at once: each may start processes.
+    const AT_ONCE: usize = 4;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_check_passes_what_is_sound_and_objects_to_what_is_broken() {
+        let saboteurs = || SABOTEURS.iter().copied().flatten();
+        for saboteur in saboteurs() {
+            assert!(all().any(|check| check.id == saboteur.of), "{} is no check", saboteur.of);
+        }
+        for check in all().filter(|check| !OWED.iter().any(|letters| check.id.starts_with(letters))) {
+            let mine = saboteurs().filter(|saboteur| saboteur.of == check.id).count();
+            assert_eq!(mine, 1, "saboteurs of {}", check.id);
+        }
+        let tried = stream::iter(saboteurs()).map(|s| async { (s.of, (s.at_work)().await) });
+        let mut wrong = Vec::new();
+        for (id, tried) in tried.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await {
+            if tried.sound.is_empty() || tried.broken.is_empty() {
+                wrong.push(format!("{id} was not tried both ways"));
+            }
+            let lied = tried.sound.iter().filter(|found| found.outcome != Outcome::Pass);
+            wrong.extend(lied.map(|found| format!("{id} objects to what is sound: {found:?}")));
+            let blind = tried
+                .broken
+                .iter()
+                .filter(|(_, found)| !matches!(found.outcome, Outcome::Fail | Outcome::Warn));
+            wrong.extend(blind.map(|(what, found)| format!("{id} does not object to {what}: {found:?}")));
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
 
     #[test]
     fn ids_are_unique_and_every_exercised_control_is_a_gate() {

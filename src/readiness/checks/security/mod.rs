@@ -11,6 +11,9 @@ use crate::{
 };
 use futures_util::FutureExt;
 
+#[cfg(test)]
+pub const SABOTEURS: &[super::Saboteur] = &[confinement::SABOTEUR];
+
 pub const CHECKS: &[Check] = &[
     Check {
         id: "SE-001",

@@ -1,0 +1,8 @@
+//! Is this fleet ready to ship? Runs the checks, follows them, shows the report; the verdict decides the exit code.
+mod args;
+mod conduct;
+mod serve;
+
+pub use args::Args;
+pub use conduct::run;
+pub use serve::routes;
