@@ -2,6 +2,7 @@
 use super::{
     Kinds, Problem, Problems, Settings, SourceText, Sources,
     check::Checker,
+    rest,
     schema::Generated,
     shape::Shapes,
     tree::{self, Entry, Layer, LayerId, LayerKind, Node, Origin, Place, Table, Value},
@@ -92,7 +93,11 @@ impl Loader {
             let shapes = scope.spawn(|| Shapes::new(&Generated::new(kinds)));
             let (root, overlays) = self.written(sources)?;
             let shapes = shapes.join().unwrap_or_else(|panic| resume_unwind(panic));
-            let (root, environments) = self.merged(root, overlays, sources, &shapes)?;
+            let (root, environments, sound) = self.merged(root, overlays, sources, &shapes);
+            if !sound {
+                self.judge_the_rest(&root, kinds);
+                return None;
+            }
             let mut settings = self.deserialize(&root)?;
             let digest = thread::scope(|scope| {
                 let digest = scope.spawn(|| digest(&settings));
@@ -117,14 +122,14 @@ impl Loader {
         Some((root, overlays))
     }
 
-    /// All layers in one tree that has the right shape, and the names of the overlays.
+    /// All layers in one tree, the names of the overlays, and whether the tree has the right shape.
     fn merged(
         &mut self,
         mut root: Table,
         overlays: Vec<(String, Entry)>,
         sources: &Sources,
         shapes: &Shapes,
-    ) -> Option<(Node, Vec<String>)> {
+    ) -> (Node, Vec<String>, bool) {
         let over = variables::layer(
             &sources.variables,
             &sources.flags,
@@ -144,7 +149,17 @@ impl Loader {
         let root = Node { value: Value::Table(root), place: Place::new(FILE, 0..0) };
         let before = self.problems.len();
         self.check(&root, None, shapes, false);
-        (self.problems.len() == before).then_some((root, environments))
+        let sound = self.problems.len() == before;
+        (root, environments, sound)
+    }
+
+    /// A misspelt key hides no circle: what has the right shape is verified without what has not.
+    fn judge_the_rest(&mut self, root: &Node, kinds: &Kinds) {
+        let rest = rest::rest(root, &self.layers, &self.problems);
+        // Where something needed is lost, nothing is left to verify.
+        if let Ok(settings) = serde_json::from_value::<Settings>(rest.root.to_json()) {
+            verify::verify_rest(&settings, &rest, kinds, &self.layers, &mut self.problems);
+        }
     }
 
     fn check(&mut self, node: &Node, under: Option<&Node>, shapes: &Shapes, partial: bool) {

@@ -10,6 +10,7 @@ mod load;
 mod load_tests;
 mod paths;
 mod problem;
+mod rest;
 mod restart;
 mod schema;
 mod secret;

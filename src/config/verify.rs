@@ -6,6 +6,7 @@ use super::{
     AgentSettings, Kinds, ProbeSettings, Settings,
     check::{shown, with_nearest},
     problem::Problem,
+    rest::Rest,
     secret, suspect,
     tree::{Layer, Node, Place, Value},
 };
@@ -20,27 +21,27 @@ pub(super) fn verify(
     layers: &[Layer],
     problems: &mut Vec<Problem>,
 ) {
-    let mut verifier = Verifier { settings, root, layers, problems };
-    verifier.numbers();
-    verifier.names();
+    let maimed = HashSet::new();
+    let mut verifier = Verifier { settings, root, layers, problems, maimed: &maimed };
     verifier.dependencies();
     verifier.cycles();
-    verifier.ports();
-    for (index, agent) in settings.agents.iter().enumerate() {
-        let at = format!("/agent/{index}");
-        verifier.agent(&at, agent);
-        verifier.options(&at, &agent.kind, &agent.options, &kinds.agents);
-        for (index, probe) in agent.probes.iter().enumerate() {
-            let at = format!("{at}/probe/{index}");
-            verifier.probe(&at, probe);
-            verifier.options(&at, &probe.kind, &probe.options, &kinds.probes);
-        }
+    verifier.alone(kinds);
+}
+
+/// The same for a tree that lost what was wrong in it, less what only the loss would explain.
+pub(super) fn verify_rest(
+    settings: &Settings,
+    rest: &Rest,
+    kinds: &Kinds,
+    layers: &[Layer],
+    problems: &mut Vec<Problem>,
+) {
+    let mut verifier = Verifier { settings, root: &rest.root, layers, problems, maimed: &rest.maimed };
+    if rest.all_named {
+        verifier.dependencies();
+        verifier.cycles();
     }
-    for (index, dependency) in settings.dependencies.iter().enumerate() {
-        let at = format!("/dependency/{index}");
-        verifier.timing(&at, dependency.every.0, dependency.deadline.0);
-        verifier.options(&at, &dependency.kind, &dependency.options, &kinds.probes);
-    }
+    verifier.alone(kinds);
 }
 
 struct Verifier<'a> {
@@ -48,9 +49,43 @@ struct Verifier<'a> {
     root: &'a Node,
     layers: &'a [Layer],
     problems: &'a mut Vec<Problem>,
+    /// Pointers to what lost something that was wrong: what is missing there proves nothing.
+    maimed: &'a HashSet<String>,
 }
 
 impl Verifier<'_> {
+    /// What needs no other to be judged; of members that are `maimed`, their secrets alone.
+    fn alone(&mut self, kinds: &Kinds) {
+        let (settings, maimed) = (self.settings, self.maimed);
+        self.numbers();
+        self.names();
+        self.ports();
+        for (index, agent) in settings.agents.iter().enumerate() {
+            let at = format!("/agent/{index}");
+            let whole = !maimed.contains(&at);
+            if whole {
+                self.agent(&at, agent);
+            }
+            self.options(&at, &agent.kind, &agent.options, if whole { &kinds.agents } else { &[] });
+            for (index, probe) in agent.probes.iter().enumerate() {
+                let at = format!("{at}/probe/{index}");
+                if whole {
+                    self.probe(&at, probe);
+                }
+                self.options(&at, &probe.kind, &probe.options, if whole { &kinds.probes } else { &[] });
+            }
+        }
+        for (index, dependency) in settings.dependencies.iter().enumerate() {
+            let at = format!("/dependency/{index}");
+            let whole = !maimed.contains(&at);
+            if whole {
+                self.timing(&at, dependency.every.0, dependency.deadline.0);
+            }
+            let kinds = if whole { &kinds.probes[..] } else { &[] };
+            self.options(&at, &dependency.kind, &dependency.options, kinds);
+        }
+    }
+
     fn place(&self, pointer: &str) -> Place {
         self.root.at(pointer).place
     }
@@ -145,7 +180,9 @@ impl Verifier<'_> {
     fn agent(&mut self, at: &str, agent: &AgentSettings) {
         self.not_zero(&format!("{at}/start_timeout"), agent.start_timeout.0);
         self.not_zero(&format!("{at}/stop_timeout"), agent.stop_timeout.0);
-        if let Some(owner) = agent.owner.as_ref().filter(|owner| !self.settings.contacts.contains_key(*owner))
+        let unknown = |owner: &&String| !self.settings.contacts.contains_key(*owner);
+        if let Some(owner) = agent.owner.as_ref().filter(unknown)
+            && !self.maimed.contains("/contacts")
         {
             let message = format!("owner `{}` is not in [contacts]", shown("owner", owner));
             let problem = self.problem(message, self.place(&format!("{at}/owner")));
