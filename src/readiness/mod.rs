@@ -1,6 +1,7 @@
 //! Proves controls by exercising them, scores what it saw, and says what it could not measure.
 mod check;
 mod checks;
+mod compare;
 mod engine;
 mod evidence;
 mod faults;
@@ -12,6 +13,7 @@ mod service;
 mod survivors;
 
 pub use check::{Check, CheckInfo, Found, Proof};
+pub use compare::{Change, Move, State, changes, compare};
 pub use evidence::Evidence;
 pub use gate::{Gate, GateAnswer};
 pub use proof::{Ground, Plot, ScratchFleet};
