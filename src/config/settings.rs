@@ -188,6 +188,8 @@ pub struct RetentionSettings {
     pub reports: u32,
     /// How many backups made before migrations are kept.
     pub migration_backups: u32,
+    /// How long a waiver is kept after it expired or was revoked.
+    pub waivers: Period,
 }
 
 impl Default for RetentionSettings {
@@ -197,6 +199,7 @@ impl Default for RetentionSettings {
             probe_transitions: Period::secs(30 * 86400),
             reports: 200,
             migration_backups: 3,
+            waivers: Period::secs(365 * 86400),
         }
     }
 }
@@ -211,11 +214,21 @@ pub struct ReadinessSettings {
     pub weights: BTreeMap<Category, f64>,
     /// How long one check may take.
     pub check_deadline: Period,
+    /// How many waivers may be in force before that is a finding itself.
+    pub max_waivers: u32,
+    /// How far ahead a waiver may expire.
+    pub waiver_max: Period,
 }
 
 impl Default for ReadinessSettings {
     fn default() -> Self {
-        Self { bar: 85.0, weights: BTreeMap::new(), check_deadline: Period::secs(20) }
+        Self {
+            bar: 85.0,
+            weights: BTreeMap::new(),
+            check_deadline: Period::secs(20),
+            max_waivers: 5,
+            waiver_max: Period::secs(365 * 86400),
+        }
     }
 }
 

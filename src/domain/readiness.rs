@@ -222,6 +222,8 @@ pub enum RunState {
     Finished,
     /// The daemon died under it.
     Interrupted,
+    /// Whoever asked for it called it off; there is no report.
+    Cancelled,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

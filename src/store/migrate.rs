@@ -7,8 +7,11 @@ use rusqlite_migration::{M, Migrations};
 use std::path::Path;
 
 /// In order; the version of a file is how many it has seen.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_uids.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_uids.sql"),
+    include_str!("migrations/0003_waivers.sql"),
+];
 
 /// "agdt": what the first migration writes into the file's header.
 const APPLICATION_ID: i32 = 0x6167_6474;
@@ -70,7 +73,7 @@ mod tests {
         store::{
             Store,
             open::{Regime, writer},
-            scratch::{event, report},
+            scratch::{event, report, waiver},
         },
     };
     use std::{fs, path::PathBuf};
@@ -168,8 +171,10 @@ mod tests {
             let kept = store.kept_of_agents().await.expect(&name);
             assert_eq!((kept.instances.len(), kept.desires.len()), (1, 1), "{name}");
             assert_eq!(kept.uids.len(), usize::from(name != "v1.db"), "{name}");
-            assert_eq!(store.events(0, 9).await.expect(&name).len(), 2, "{name}");
             assert_eq!(store.transitions(None, 9).await.expect(&name).len(), 1, "{name}");
+            let waivers = store.waivers(None).await.expect(&name);
+            assert_eq!(waivers.len(), usize::from(!matches!(name.as_str(), "v1.db" | "v2.db")), "{name}");
+            assert_eq!(store.events(0, 9).await.expect(&name).len(), 2 + waivers.len(), "{name}");
             let runs = store.runs(9).await.expect(&name);
             assert_eq!(runs.len(), 2, "{name}");
             assert!(store.report(runs[1].run).await.expect(&name).is_some(), "{name}");
@@ -229,6 +234,7 @@ mod tests {
         let run = store.begin_run("staging".into(), false).await.expect("begun");
         store.finish_run(report(run)).await.expect("finished");
         store.begin_run("staging".into(), true).await.expect("begun");
+        store.add_waiver(waiver()).await.expect("added");
         store.close().await;
         fs::create_dir_all(fixtures()).expect("made");
         fs::copy(home.path().join("agentd.db"), kept).expect("copied");

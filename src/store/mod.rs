@@ -16,6 +16,7 @@ mod readers;
 mod readiness;
 #[cfg(test)]
 mod scratch;
+mod waivers;
 mod writer;
 
 pub use agents::KeptOfAgents;

@@ -3,7 +3,7 @@
 use super::{Store, StoreError, open::Regime};
 use crate::{
     config::StoreSettings,
-    domain::{Demands, Event, EventKind, Interval, Period, Report, RunId, Verdict},
+    domain::{Demands, Event, EventKind, Interval, Period, Report, RunId, Verdict, Waiver},
     resilience::Clock,
 };
 use jiff::Timestamp;
@@ -115,6 +115,22 @@ pub(super) fn event(text: impl Into<String>) -> Event {
         kind: EventKind::AgentReady,
         instance: "orders/1".parse().ok(),
         text: text.into(),
+    }
+}
+
+pub(super) fn waiver() -> Waiver {
+    let at = Timestamp::from_second(1_700_000_000).expect("a time");
+    Waiver {
+        id: 0,
+        check: "SE-001".into(),
+        resource: Some("file//etc/x".into()),
+        fingerprint: Some("0666".into()),
+        owner: "ana".into(),
+        reason: "mended next week".into(),
+        expires_at: at + jiff::SignedDuration::from_hours(24),
+        added_at: at,
+        added_by: "uid 1000".into(),
+        revoked_at: None,
     }
 }
 

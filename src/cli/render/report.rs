@@ -59,6 +59,7 @@ pub fn runs(runs: &[RunSummary]) -> String {
             (RunState::Finished, None) => "-",
             (RunState::Running, _) => "running",
             (RunState::Interrupted, _) => "interrupted",
+            (RunState::Cancelled, _) => "cancelled",
         };
         table.add_row([
             run.run.to_string(),
