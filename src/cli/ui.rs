@@ -13,6 +13,7 @@ pub enum ColorChoice {
     Never,
 }
 
+#[derive(Clone, Copy)]
 pub struct Ui {
     pub color: bool,
     /// Colour for what goes to stderr.

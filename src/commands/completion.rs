@@ -27,6 +27,8 @@ const NAMES: &[(&str, Source)] = &[
     ("INSTANCE", agents),
     ("ID", checks),
     ("ID|CATEGORY", checks),
+    ("CHECK", checks),
+    ("WAIVER", waivers),
     ("RUN", runs),
 ];
 
@@ -112,6 +114,10 @@ fn checks() -> Vec<String> {
 
 fn runs() -> Vec<String> {
     names("readiness/list?limit=50", "runs", "run")
+}
+
+fn waivers() -> Vec<String> {
+    names("waivers/list?", "waivers", "id")
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod config;
 mod daemon;
 mod demo_agent;
 mod doctor;
+mod ephemeral;
 mod generate;
 mod help_topics;
 mod init;
@@ -21,6 +22,7 @@ mod status;
 mod tail;
 mod validate;
 mod version;
+mod waiver;
 
 pub use completion::answer_the_shell;
 
@@ -51,6 +53,7 @@ commands! {
     Agent => agent,
     Validate => validate,
     Check => check,
+    Waiver => waiver,
     Doctor => doctor,
     Report => report,
     Completion => completion,

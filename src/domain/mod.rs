@@ -26,4 +26,4 @@ pub use readiness::{
 };
 pub use status::{DaemonStatus, FleetVerdict, LastValidation, StatusReport, TierStatus};
 pub use store::{Percentiles, StoreStats};
-pub use waiver::{Affected, Comparison, Demands, FailOn, Waived, Waiver};
+pub use waiver::{Affected, Comparison, Demands, FailOn, Standing, Waived, Waiver};

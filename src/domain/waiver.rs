@@ -34,6 +34,35 @@ pub struct Waiver {
     pub revoked_at: Option<Timestamp>,
 }
 
+impl Waiver {
+    /// Added, not revoked, and not yet expired.
+    pub fn is_in_force(&self, at: Timestamp) -> bool {
+        self.added_at <= at && at < self.expires_at && self.revoked_at.is_none()
+    }
+}
+
+/// How a waiver stands now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    InForce,
+    /// What it was for has changed since.
+    Void,
+    Expired,
+    Revoked,
+}
+
+impl Standing {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InForce => "in force",
+            Self::Void => "void",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
 /// The waiver as a finding shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waived {

@@ -7,6 +7,7 @@ use tokio::{
     sync::{Semaphore, mpsc},
     time::{Instant, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 /// How many checks run at once. Each may start scratch processes of its own, so the bound is low.
 const AT_ONCE: usize = 8;
@@ -45,7 +46,9 @@ async fn one<E: Send + Sync + 'static>(
     tell: &mpsc::UnboundedSender<Finding>,
 ) -> Finding {
     let started = Instant::now();
-    let task = tokio::spawn(async move { timeout(deadline, (check.run)(&evidence)).await });
+    // Dropped with the run when that is cancelled: a check must not go on for nobody.
+    let work = async move { timeout(deadline, (check.run)(&evidence)).await };
+    let task = AbortOnDropHandle::new(tokio::spawn(work));
     let found = match task.await {
         Ok(Ok(found)) => found,
         Ok(Err(_)) => Found::timeout(format!("it was cut off at its deadline of {deadline:?}")),

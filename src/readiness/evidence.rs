@@ -14,6 +14,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, OnceLock},
 };
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub struct Evidence {
     pub settings: Arc<Settings>,
@@ -31,6 +32,8 @@ pub struct Evidence {
     pub gate: Option<Arc<dyn Gate>>,
     /// Where controls are exercised, away from the real ones.
     pub ground: Ground,
+    /// As long as a check may look, it may also start something scratch.
+    _presence: TaskTrackerToken,
     fleet: OnceLock<FleetSnapshot>,
     probes: OnceLock<Vec<ProbeStatus>>,
 }
@@ -49,6 +52,7 @@ impl Evidence {
             clock: parts.clock.clone(),
             judged_at: as_of.unwrap_or_else(|| parts.clock.now()),
             gate: parts.gate.clone(),
+            _presence: ground.presence(),
             ground,
             fleet: OnceLock::new(),
             probes: OnceLock::new(),

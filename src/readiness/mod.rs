@@ -2,20 +2,27 @@
 mod check;
 mod checks;
 mod compare;
+mod conduct;
+mod demands;
 mod engine;
 mod evidence;
 mod faults;
 mod gate;
 mod proof;
+mod request;
 mod score;
 mod select;
 mod service;
 mod survivors;
+mod waiver;
+mod waiving;
 
 pub use check::{Check, CheckInfo, Found, Proof};
 pub use compare::{Change, Move, State, changes, compare};
 pub use evidence::Evidence;
 pub use gate::{Gate, GateAnswer};
 pub use proof::{Ground, Plot, ScratchFleet};
+pub use request::{Baseline, RunRequest};
 pub use score::{Scored, Terms, agrees, recompute, score};
-pub use service::{Progress, Readiness, ReadinessParts, Reread, RunRequest};
+pub use service::{Progress, Readiness, ReadinessParts, Reread};
+pub use waiving::{WaiverEntry, WaiverRequest};

@@ -19,7 +19,7 @@ use std::{
 };
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 /// In each plot that may have processes: what marks them.
 const MARK: &str = "fleet-id";
@@ -137,6 +137,11 @@ impl Ground {
         });
         let live = Live { supervisor, monitor, store, settings, paths, plot };
         Ok(ScratchFleet { live: Some(live), open: self.open.clone() })
+    }
+
+    /// Until it is dropped, the ground is not clear: for whoever may still start something on it.
+    pub fn presence(&self) -> TaskTrackerToken {
+        self.open.token()
     }
 
     /// Waits until everything scratch is gone; false if something still is not at the deadline.

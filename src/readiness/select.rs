@@ -112,7 +112,7 @@ mod tests {
         let own = |list: &[&str]| list.iter().map(ToString::to_string).collect();
         select(
             SECTIONS,
-            &RunRequest { only: own(only), skip: own(skip), as_of: None },
+            &RunRequest { only: own(only), skip: own(skip), ..RunRequest::default() },
             &ReadinessSettings::default(),
         )
     }

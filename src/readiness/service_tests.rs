@@ -5,8 +5,10 @@ use crate::{
     config::StoreSettings,
     domain::{Category, Identity, Outcome, Role, Severity},
     health::MonitorParts,
+    readiness::score,
 };
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 struct Bench {
     readiness: Readiness,
@@ -87,8 +89,15 @@ impl Bench {
 
     /// A run under way that no check belongs to: the test says what happens in it.
     fn stage(&self, id: u64) -> Arc<Run> {
-        let run =
-            Arc::new(Run { id: RunId(id), total: 2, as_of: None, log: watch::Sender::new(Log::default()) });
+        let run = Arc::new(Run {
+            id: RunId(id),
+            total: 2,
+            as_of: None,
+            demands: Demands::default(),
+            uid: 1000,
+            cancel: CancellationToken::new(),
+            log: watch::Sender::new(Log::default()),
+        });
         self.readiness.inner.desk().run = Some(run.clone());
         run
     }

@@ -3,6 +3,7 @@ mod loader;
 mod manifest;
 mod references;
 mod thorough;
+mod waivers;
 
 pub use manifest::is_development;
 
@@ -118,5 +119,20 @@ pub const CHECKS: &[Check] = &[
         exercised: false,
         quiet: false,
         run: |evidence| manifest::overlay(evidence).boxed(),
+    },
+    Check {
+        id: "CF-020",
+        title: "waivers are few and owned",
+        category: Category::Configuration,
+        severity: Severity::Major,
+        weight: 2,
+        why: "a fleet that is ready because everything is waived is not; and a waiver of nobody is never taken back",
+        how: "the waivers in force are counted against `max_waivers` under [readiness], and each owner must be a key, a name or an address under [contacts]",
+        fix: "mend what is waived and `agentctl waiver revoke` it; enter the owners under [contacts] in agentd.toml",
+        exercised: false,
+        quiet: false,
+        run: |evidence| {
+            waivers::few_and_owned(&evidence.store, &evidence.settings, evidence.judged_at).boxed()
+        },
     },
 ];
