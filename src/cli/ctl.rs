@@ -49,6 +49,7 @@ impl Ctl {
     }
 
     /// The same, asking another daemon.
+    #[must_use]
     pub fn at(&self, socket: PathBuf) -> Self {
         Self {
             client: Client::new(socket, self.timeout.unwrap_or(PATIENCE)),

@@ -33,7 +33,7 @@ pub fn unmet(
 ) -> Vec<String> {
     let mut unmet = Vec::new();
     // A demand that is no number is not met by anything.
-    if let Some(under) = demands.fail_under.filter(|under| !(score.low >= *under)) {
+    if let Some(under) = demands.fail_under.filter(|under| under.is_nan() || score.low < *under) {
         unmet.push(format!("the score is {:.2} at least, and --fail-under asks for {under}", score.low));
     }
     let Some(fail_on) = demands.fail_on else { return unmet };

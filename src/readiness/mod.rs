@@ -13,6 +13,8 @@ mod request;
 mod score;
 mod select;
 mod service;
+#[cfg(test)]
+mod service_fixture;
 mod survivors;
 mod waiver;
 mod waiving;

@@ -35,7 +35,7 @@ pub fn agree(report: &Report) -> bool {
 pub fn tell_of_void(findings: &mut [Finding], waivers: &[Waiver], at: Timestamp) {
     for finding in findings {
         let void = waivers.iter().filter(|waiver| waiver.is_in_force(at) && is_void(waiver, finding));
-        let told: Vec<String> = void.map(|waiver| void_line(waiver)).collect();
+        let told: Vec<String> = void.map(void_line).collect();
         finding.evidence.extend(told);
     }
 }
@@ -67,7 +67,8 @@ fn speaking<'a>(finding: &Finding, in_force: &[&'a Waiver]) -> Option<&'a Waiver
         .map(|affected| mine().filter(|waiver| is_for(waiver, affected)).max_by_key(lasting))
         .collect();
     // Together they last as long as the first of them to lapse.
-    let together = one_each.and_then(|each| each.into_iter().min_by_key(lasting));
+    let together =
+        one_each.and_then(|each| each.into_iter().min_by_key(|waiver| (waiver.expires_at, waiver.id)));
     whole.into_iter().chain(together).max_by_key(lasting)
 }
 

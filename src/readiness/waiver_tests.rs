@@ -160,6 +160,9 @@ fn report(findings: Vec<Finding>, waivers: Vec<Waiver>, second: i64) -> Report {
     }
 }
 
+/// What somebody does to a report.
+type Touch = fn(&mut Report);
+
 fn terms() -> Terms {
     Terms { categories: vec![], bar: 85.0, partial: false }
 }
@@ -187,7 +190,9 @@ fn a_waived_gate_makes_ready_of_what_is_over_the_bar_and_earns_nothing() {
     assert_eq!(report(one_gate_fails(), vec![waiver(1, None)], 200).verdict, Verdict::NotReady, "it expired");
     let mut under = one_gate_fails();
     under.last_mut().expect("it").weight = 100_000;
-    under.iter_mut().for_each(|finding| finding.category = Category::Security);
+    for finding in &mut under {
+        finding.category = Category::Security;
+    }
     let under = report(under, vec![waiver(1, None)], 150);
     assert_ne!(under.verdict, Verdict::Ready, "{:?}", under.score);
 }
@@ -196,7 +201,6 @@ fn a_waived_gate_makes_ready_of_what_is_over_the_bar_and_earns_nothing() {
 fn a_waiver_that_a_report_has_no_word_of_is_not_believed() {
     let honest = report(one_gate_fails(), vec![waiver(1, None)], 150);
     assert!(agrees(&honest));
-    type Touch = fn(&mut Report);
     let touches: [(&str, Touch); 7] = [
         ("no such waiver", |report| report.waivers.clear()),
         ("it had expired", |report| report.waivers[0].expires_at = at(120)),

@@ -17,6 +17,7 @@ const LONGEST_OWNER: usize = 200;
 const LONGEST_REASON: usize = 1_000;
 /// How many reports are searched, newest first, for the last word on a check.
 const REPORTS: u32 = 100;
+const DAY: u64 = 86_400;
 /// How many resources a hint names.
 const NAMED: usize = 8;
 
@@ -167,7 +168,11 @@ fn expiry(request: &WaiverRequest, now: Timestamp, longest: Period) -> Result<Ti
         let period = SignedDuration::try_from(period.0).unwrap_or(SignedDuration::MAX);
         now.checked_add(period).unwrap_or(Timestamp::MAX)
     };
-    let hint = format!("--expires takes a date like 2027-01-31 or a time like 14d, at most {longest} ahead");
+    let most = match longest.0.as_secs() {
+        seconds if seconds.is_multiple_of(DAY) => format!("{} days", seconds / DAY),
+        _ => longest.to_string(),
+    };
+    let hint = format!("--expires takes a date like 2027-01-31 or a time like 14d, at most {most} ahead");
     let asked = match (request.expires_at, request.expires_in) {
         (Some(at), None) => at,
         (None, Some(period)) => after(period),

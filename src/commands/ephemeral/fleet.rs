@@ -129,7 +129,10 @@ impl Fleet {
             // Settings in our environment are meant for it, and its agents stand where we do. Only what it leaves
             // behind must be left in here.
             Some(file) => {
-                command.arg("--config").arg(file).env("AGENTD_DAEMON__LOG__DIR", self.home.join("logs"));
+                command
+                    .arg("--config")
+                    .arg(file)
+                    .env("AGENTD_DAEMON__LOG__DIR", self.home.join("state").join("logs"));
             }
         }
         if let Some(environment) = &self.environment {
