@@ -2,6 +2,7 @@
 mod access;
 mod clients;
 mod crash;
+mod cron_and_ci;
 mod daemon;
 mod databases;
 mod fleet;
@@ -13,3 +14,4 @@ mod python;
 mod quickstart;
 mod support;
 mod validate;
+mod waivers;
