@@ -1,16 +1,12 @@
 //! Waivers asked for: what may be waived, by whom, for how long; and how those that there are stand.
-use super::{
-    Readiness,
-    checks::{self, CATEGORIES},
-    select, waiver,
-};
+use super::{Readiness, waiver};
 use crate::{
     domain::{Affected, Caller, Fault, FaultKind, Finding, Period, RunState, Standing, Waiver},
     store::Store,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Longer is no name of somebody who answers.
 const LONGEST_OWNER: usize = 200;
@@ -57,19 +53,14 @@ impl Readiness {
         let added_at = parts.clock.now();
         let longest = parts.settings.borrow().readiness.waiver_max;
         let expires_at = expiry(&request, added_at, longest)?;
-        let known = checks::all().find(|check| check.id.eq_ignore_ascii_case(&request.check));
-        let (check, finding) = match known {
-            Some(check) if request.resource.is_none() => (check.id.to_owned(), None),
-            // What is declared in the manifest has no entry there, and a report names it all the same.
-            known => {
-                let asked = known.map_or(request.check.as_str(), |check| check.id);
-                let finding = last_findings(&parts.store, &[asked]).await?.into_values().next();
-                let id = finding.as_ref().map(|finding| finding.id.clone());
-                let id = known.map(|check| check.id.to_owned()).or(id);
-                (id.ok_or_else(|| unknown(&request.check))?, finding)
+        let check = Self::explain(&request.check)?.id;
+        let affected = match request.resource {
+            Some(named) => {
+                let last = last_findings(&parts.store, &[&check]).await?;
+                Some(affected(&check, &named, last.get(&check))?)
             }
+            None => None,
         };
-        let affected = request.resource.map(|named| affected(&check, named, finding.as_ref())).transpose()?;
         let (resource, fingerprint) = affected.map(|a| (a.resource, a.fingerprint)).unzip();
         let waiver = Waiver {
             id: 0,
@@ -109,7 +100,7 @@ impl Readiness {
         let ids: Vec<&str> = of_resources.map(|waiver| waiver.check.as_str()).collect();
         let findings = last_findings(&parts.store, &ids).await?;
         let entries = waivers.into_iter().map(|waiver| {
-            let last = findings.get(&waiver.check.to_ascii_lowercase());
+            let last = findings.get(&waiver.check);
             let void = last.is_some_and(|finding| waiver::is_void(&waiver, finding));
             let standing = match () {
                 () if waiver.revoked_at.is_some() => Standing::Revoked,
@@ -123,9 +114,9 @@ impl Readiness {
     }
 }
 
-/// The newest finding of each of these checks that a kept report has, by its id in lower case.
+/// The newest finding of each of these checks that a kept report has.
 async fn last_findings(store: &Store, ids: &[&str]) -> Result<BTreeMap<String, Finding>, Fault> {
-    let mut wanted: Vec<String> = ids.iter().map(|id| id.to_ascii_lowercase()).collect();
+    let mut wanted: BTreeSet<&str> = ids.iter().copied().collect();
     let mut found = BTreeMap::new();
     if wanted.is_empty() {
         return Ok(found);
@@ -134,10 +125,8 @@ async fn last_findings(store: &Store, ids: &[&str]) -> Result<BTreeMap<String, F
     for run in runs.iter().filter(|run| run.state == RunState::Finished) {
         let Some(report) = store.report(run.run).await? else { continue };
         for finding in report.findings {
-            let id = finding.id.to_ascii_lowercase();
-            if wanted.contains(&id) {
-                wanted.retain(|wanted| *wanted != id);
-                found.insert(id, finding);
+            if wanted.remove(finding.id.as_str()) {
+                found.insert(finding.id.clone(), finding);
             }
         }
         if wanted.is_empty() {
@@ -191,7 +180,7 @@ fn expiry(request: &WaiverRequest, now: Timestamp, longest: Period) -> Result<Ti
 }
 
 /// The resource as the last report has it, with what was found there.
-fn affected(check: &str, resource: String, finding: Option<&Finding>) -> Result<Affected, Fault> {
+fn affected(check: &str, resource: &str, finding: Option<&Finding>) -> Result<Affected, Fault> {
     let named = finding.map_or(&[][..], |finding| &finding.affected);
     if let Some(affected) = named.iter().find(|affected| affected.resource == resource) {
         return Ok(affected.clone());
@@ -210,10 +199,6 @@ fn affected(check: &str, resource: String, finding: Option<&Finding>) -> Result<
         resource.escape_debug()
     ))
     .hint(hint))
-}
-
-fn unknown(id: &str) -> Fault {
-    Fault { kind: FaultKind::NotFound, ..select::unknown(CATEGORIES, id) }
 }
 
 fn who(caller: &Caller) -> String {

@@ -178,11 +178,6 @@ async fn a_resource_is_waived_as_the_last_report_found_it_and_void_when_it_chang
     bench.readiness.revoke(added.id, &caller()).await.expect("revoked");
     assert_eq!(standing().await, Standing::Revoked);
     assert_eq!(bench.readiness.waivers(false).await.expect("listed"), []);
-
-    // A check that only the manifest declares is known by its reports.
-    bench.kept("shop-api", &[("https://shop.example", "503")]).await;
-    let declared = WaiverRequest { resource: Some("https://shop.example".into()), ..ask("Shop-API") };
-    assert_eq!(bench.readiness.waive(declared, &caller()).await.expect("added").check, "shop-api");
 }
 
 #[tokio::test(flavor = "multi_thread")]
