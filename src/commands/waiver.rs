@@ -31,7 +31,7 @@ enum Action {
         /// Why it may be so until then
         #[arg(long, value_name = "TEXT")]
         reason: String,
-        /// When it ends: a date (its end, in UTC) or a time from now, at most a year ahead
+        /// When it ends: a date (its end, in UTC) or a time from now; at most a year ahead by default
         #[arg(long, value_name = "DATE|14d", value_parser = when)]
         expires: When,
     },

@@ -198,6 +198,17 @@ fn a_waived_gate_makes_ready_of_what_is_over_the_bar_and_earns_nothing() {
 }
 
 #[test]
+fn a_word_of_a_waiver_on_what_is_unmeasured_lifts_nothing() {
+    for outcome in [Outcome::Error, Outcome::Timeout, Outcome::Skipped] {
+        let mut findings = one_gate_fails();
+        let gate = findings.last_mut().expect("the gate");
+        gate.outcome = outcome;
+        gate.waived = Some(Waived { waiver: 1, owner: "m".into(), reason: "m".into(), expires_at: at(999) });
+        assert_eq!(score(&findings, &terms()).verdict, Verdict::Inconclusive, "{outcome:?}");
+    }
+}
+
+#[test]
 fn a_waiver_that_a_report_has_no_word_of_is_not_believed() {
     let honest = report(one_gate_fails(), vec![waiver(1, None)], 150);
     assert!(agrees(&honest));
