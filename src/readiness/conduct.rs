@@ -146,3 +146,76 @@ async fn record(parts: &ReadinessParts, text: String) {
         tracing::warn!(%error, "cannot record that a validation finished");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{Affected, Category, Demands, Outcome, RunId, Severity, Verdict},
+        readiness::{Terms, service::Log},
+    };
+    use tokio::sync::watch;
+    use tokio_util::sync::CancellationToken;
+
+    fn finding(id: &str, outcome: Outcome, weight: u32, mode: &str) -> Finding {
+        Finding {
+            id: id.into(),
+            title: "a check".into(),
+            category: Category::Security,
+            severity: Severity::Blocker,
+            weight,
+            outcome,
+            summary: "because".into(),
+            evidence: Vec::new(),
+            hint: None,
+            exercised: true,
+            declared: false,
+            affected: vec![Affected { resource: "file//a".into(), fingerprint: mode.into() }],
+            waived: None,
+            took_ms: 1.0,
+        }
+    }
+
+    /// What a run amounts to whose gate fails over a file of this mode, waived when its mode was 0666.
+    fn judged(mode: &str) -> Report {
+        let now = Timestamp::from_second(1_700_000_000).expect("a time");
+        let run = Run {
+            id: RunId(1),
+            total: 2,
+            as_of: None,
+            demands: Demands::default(),
+            uid: 0,
+            cancel: CancellationToken::new(),
+            log: watch::Sender::new(Log::default()),
+        };
+        let categories = Category::ALL.iter().map(|c| (*c, 10.0, *c == Category::Security)).collect();
+        let terms = Terms { categories, bar: 85.0, partial: true };
+        let waiver = Waiver {
+            id: 3,
+            check: "SE-001".into(),
+            resource: Some("file//a".into()),
+            fingerprint: Some("0666".into()),
+            owner: "ana".into(),
+            reason: "known".into(),
+            expires_at: now + SignedDuration::from_hours(1),
+            added_at: now - SignedDuration::from_hours(1),
+            added_by: "uid 0".into(),
+            revoked_at: None,
+        };
+        let findings =
+            vec![finding("SE-001", Outcome::Fail, 1, mode), finding("SE-005", Outcome::Pass, 19, "")];
+        judge(&run, Selection { checks: vec![], not_run: vec![], terms }, findings, vec![waiver], now)
+    }
+
+    #[test]
+    fn a_waiver_of_what_has_changed_lifts_nothing_and_the_report_says_why() {
+        let same = judged("0666");
+        assert_eq!((same.verdict, same.findings[0].waived.is_some()), (Verdict::Partial, true));
+        assert!(same.findings[0].evidence.is_empty() && score::agrees(&same));
+        let changed = judged("0777");
+        assert_eq!((changed.verdict, changed.findings[0].waived.is_some()), (Verdict::NotReady, false));
+        let said = changed.findings[0].evidence.concat();
+        assert!(said.contains("waiver 3 of ana is void: what it was for has changed"), "{said}");
+        assert!(changed.findings[1].evidence.is_empty() && score::agrees(&changed));
+    }
+}
