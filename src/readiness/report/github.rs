@@ -15,7 +15,7 @@ pub fn render(report: &Report) -> Result<String, Fault> {
 }
 
 /// One command: `level` is error, warning or notice. No newline, percent or colon of what it tells is obeyed.
-pub fn annotate(level: &str, title: &str, message: &str) -> String {
+fn annotate(level: &str, title: &str, message: &str) -> String {
     let title = data(title).replace(':', "%3A").replace(',', "%2C");
     format!("::{level} title={title}::{}\n", data(message))
 }

@@ -13,8 +13,7 @@ mod tests;
 
 use crate::domain::{Fault, Report};
 
-pub use github::annotate;
-pub use json::schema;
+pub use json::{parse, schema};
 
 pub struct Reporter {
     /// As `-o` and `--output-file` call it.
