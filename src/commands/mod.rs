@@ -87,6 +87,11 @@ impl Cli {
     }
 
     pub async fn run(self, ctl: &Ctl) -> Result<Exit, CliError> {
+        let shows_report = matches!(&self.command, Command::Validate(args) if args.shows_report());
+        if ctl.output.is_of_reports() && !shows_report {
+            // Before anything is done, not after it when it is to be shown.
+            return Err(ctl.output.refusal().into());
+        }
         self.command.run(ctl).await
     }
 }

@@ -1,5 +1,9 @@
 //! What a validation may be asked for.
-use super::baseline::{Named, named};
+use super::{
+    baseline::{Named, named},
+    deliver::Files,
+    diff,
+};
 use crate::{
     cli::day,
     domain::{FailOn, RunId},
@@ -44,6 +48,15 @@ pub struct Args {
     /// The manifest of the private daemon [default: as agentd finds its own]
     #[arg(long, value_name = "FILE", requires = "ephemeral")]
     pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) files: Files,
+}
+
+impl Args {
+    /// What it answers with is a report, which has formats of its own.
+    pub fn shows_report(&self) -> bool {
+        matches!(self.action, None | Some(Action::Show { .. }))
+    }
 }
 
 #[derive(clap::Subcommand, Debug)]
@@ -58,7 +71,11 @@ pub(super) enum Action {
     Show {
         #[arg(value_name = "RUN")]
         run: Option<RunId>,
+        #[command(flatten)]
+        files: Files,
     },
+    /// Show what changed from one report to another, check by check
+    Diff(diff::Args),
 }
 
 fn score(text: &str) -> Result<f64, String> {

@@ -4,7 +4,8 @@ use super::{
     baseline,
     brief::brief,
     cancel::call_off,
-    ephemeral,
+    deliver::Files,
+    diff, ephemeral,
     serve::{List, ListRequest, ProgressRequest, Run, Show, ShowRequest, Watch},
 };
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
         CliError, Ctl, Exit, Output, Stops, follow,
         render::{self, Watcher},
     },
-    domain::{Demands, Report},
+    domain::Demands,
     readiness::RunRequest,
 };
 use std::time::Duration;
@@ -23,11 +24,12 @@ const NUMBER: Duration = Duration::from_secs(5);
 pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
     match &args.action {
         None => {
+            args.files.check()?;
             let request = request(&args)?;
             if args.ephemeral {
                 ephemeral::run(&args, request, ctl).await
             } else {
-                validate(request, ctl).await
+                validate(request, &args.files, ctl).await
             }
         }
         Some(Action::List { limit }) => {
@@ -35,11 +37,12 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
             ctl.output.print(&ctl.ui, &list, |_| render::runs(&list.runs))?;
             Ok(Exit::Ok)
         }
-        Some(Action::Show { run }) => {
+        Some(Action::Show { run, files }) => {
+            files.check()?;
             let report = ctl.client.call::<Show>(&ShowRequest { run: *run }).await?;
-            print(ctl, &report)?;
-            Ok(render::exit_of(&report))
+            files.deliver(ctl, &report, None)
         }
+        Some(Action::Diff(args)) => diff::run(args, ctl).await,
     }
 }
 
@@ -54,7 +57,7 @@ fn request(args: &Args) -> Result<RunRequest, CliError> {
     })
 }
 
-pub(super) async fn validate(request: RunRequest, ctl: &Ctl) -> Result<Exit, CliError> {
+pub(super) async fn validate(request: RunRequest, files: &Files, ctl: &Ctl) -> Result<Exit, CliError> {
     let mut stops = Stops::listen()?;
     let starting = ctl.client.call::<Run>(&request);
     tokio::pin!(starting);
@@ -80,19 +83,11 @@ pub(super) async fn validate(request: RunRequest, ctl: &Ctl) -> Result<Exit, Cli
     watcher.finish();
     let Some(end) = end else { return Err(call_off(started.run, ctl, &mut stops).await) };
     let report = end?.report.ok_or_else(|| CliError::Protocol("the last answer has no report".into()))?;
-    let exit = render::exit_of(&report);
-    if !ctl.ui.quiet || ctl.output != Output::Table {
-        print(ctl, &report)?;
-    } else if exit != Exit::Ok || !report.unmet.is_empty() {
-        ctl.ui.data(&brief(&report))?;
-    }
-    Ok(exit)
-}
-
-/// Lists of a report are its findings.
-fn print(ctl: &Ctl, report: &Report) -> Result<(), CliError> {
-    match ctl.output {
-        Output::Jsonl | Output::Name => ctl.output.print(&ctl.ui, &report.findings, |_| String::new()),
-        _ => ctl.output.print(&ctl.ui, report, |wide| render::report(&ctl.ui, report, wide)),
-    }
+    let silent = render::exit_of(&report) == Exit::Ok && report.unmet.is_empty();
+    let said = match ctl.output {
+        Output::Table if ctl.ui.quiet && silent => Some(String::new()),
+        Output::Table if ctl.ui.quiet => Some(brief(&report)),
+        _ => None,
+    };
+    files.deliver(ctl, &report, said)
 }

@@ -1,5 +1,5 @@
 //! `--ephemeral`: a private daemon over the manifest, its fleet brought up and judged, and nothing left of it.
-use super::{args::Args, conduct};
+use super::{args::Args, conduct, deliver::Files};
 use crate::{
     cli::{CliError, Ctl, Exit, Stops},
     commands::ephemeral::{Fleet, Manifest, come_up, instances, ready},
@@ -21,7 +21,7 @@ pub async fn run(args: &Args, request: RunRequest, ctl: &Ctl) -> Result<Exit, Cl
     let manifest = Manifest::File { path: path.clone(), environment: args.environment.clone() };
     let mut fleet = Fleet::prepare("validate", manifest)?;
     let judged = tokio::select! {
-        judged = judge(&mut fleet, &path, request, ctl) => judged,
+        judged = judge(&mut fleet, &path, request, &args.files, ctl) => judged,
         () = stops.asked() => Err(CliError::Interrupted),
     };
     ctl.ui.note("Stopping the daemon and its agents ... (Ctrl-C kills them)");
@@ -32,12 +32,18 @@ pub async fn run(args: &Args, request: RunRequest, ctl: &Ctl) -> Result<Exit, Cl
     Ok(exit)
 }
 
-async fn judge(fleet: &mut Fleet, manifest: &Path, request: RunRequest, ctl: &Ctl) -> Result<Exit, CliError> {
+async fn judge(
+    fleet: &mut Fleet,
+    manifest: &Path,
+    request: RunRequest,
+    files: &Files,
+    ctl: &Ctl,
+) -> Result<Exit, CliError> {
     ctl.ui.note(&format!("Starting agentd with {} in {}", manifest.display(), fleet.home().display()));
     fleet.launch()?;
     let report = come_up(fleet, ctl).await?;
     ctl.ui.note(&format!("{} of {} agents are ready.", ready(&report), instances(&report)));
-    conduct::validate(request, &ctl.at(fleet.socket())).await
+    conduct::validate(request, files, &ctl.at(fleet.socket())).await
 }
 
 /// As agentd would find it.

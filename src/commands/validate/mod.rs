@@ -4,6 +4,8 @@ mod baseline;
 mod brief;
 mod cancel;
 mod conduct;
+mod deliver;
+mod diff;
 mod ephemeral;
 mod serve;
 
