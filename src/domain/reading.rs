@@ -106,6 +106,9 @@ impl Comparison {
 
     /// `+4.5 points since run 11`
     pub fn sentence(&self) -> String {
+        if self.change == 0.0 {
+            return format!("no change at the low end since {}", self.against);
+        }
         let sign = if self.change < 0.0 { "-" } else { "+" };
         format!("{sign}{} points at the low end since {}", short(self.change.abs()), self.against)
     }

@@ -1,6 +1,6 @@
 //! Reads a report from a file or from stdin, never more than a report can be.
 use crate::{
-    domain::{Fault, FaultKind, Report},
+    domain::{Fault, Report},
     readiness::parse,
 };
 use std::{
@@ -19,11 +19,7 @@ pub fn read(path: &Path) -> Result<Report, Fault> {
 
 /// The text of a file; `-` is stdin.
 pub fn text(path: &Path) -> Result<String, Fault> {
-    let cannot = |error: &io::Error| {
-        let kind =
-            if error.kind() == io::ErrorKind::NotFound { FaultKind::NotFound } else { FaultKind::Usage };
-        Fault::new(kind, format!("cannot read {}: {error}", path.display()))
-    };
+    let cannot = |error: &io::Error| Fault::usage(format!("cannot read {}: {error}", path.display()));
     let source: Box<dyn Read> = if path == Path::new("-") {
         Box::new(io::stdin())
     } else {

@@ -8,6 +8,9 @@ use crate::{
 use serde::Serialize;
 use std::path::PathBuf;
 
+/// What is longer is a sentence, and has lines of its own.
+const FIGURE: usize = 32;
+
 /// Compute every number of a report again and say where it disagrees
 ///
 /// Takes a report in JSON, or a bare table in CSV: `category,score,weight` a line, and one `claimed,89.8`.
@@ -71,16 +74,24 @@ fn of_report_text(told: &OfReport) -> String {
     if told.holds {
         return format!("it holds: {what}: {}, score {} of 100\n", told.verdict.as_str(), told.score);
     }
-    let mut table = Table::new(&["WHAT", "GIVEN", "RECOMPUTED"]);
-    for Disagreement { what, given, recomputed } in &told.disagreements {
-        table.row([what, given, recomputed]);
-    }
+    let (figures, sentences): (Vec<_>, Vec<_>) =
+        told.disagreements.iter().partition(|one| one.given.len().max(one.recomputed.len()) <= FIGURE);
     let count = told.disagreements.len();
     let places = if count == 1 { "place" } else { "places" };
-    format!(
-        "it does not hold: {what}: it disagrees with its own findings in {count} {places}\n{}",
-        table.render(None)
-    )
+    let mut text =
+        format!("it does not hold: {what}: it disagrees with its own findings in {count} {places}\n");
+    let mut table = Table::new(&["WHAT", "GIVEN", "RECOMPUTED"]);
+    for Disagreement { what, given, recomputed } in &figures {
+        table.row([what, given, recomputed]);
+    }
+    if !figures.is_empty() {
+        text.push_str(&table.render(None));
+    }
+    for Disagreement { what, given, recomputed } in sentences {
+        let (what, given, recomputed) = (one_line(what), one_line(given), one_line(recomputed));
+        text.push_str(&format!("{what}\n  given       {given}\n  recomputed  {recomputed}\n"));
+    }
+    text
 }
 
 fn of_table(text: &str, ctl: &Ctl) -> Result<bool, CliError> {

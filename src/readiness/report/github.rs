@@ -1,17 +1,17 @@
 //! Workflow commands of GitHub: an annotation for each of the worst ten, and one that says how many are not shown.
 //! GitHub itself shows no more than ten a step; what is beyond would vanish without a word.
-use crate::domain::{Fault, Finding, Outcome, Report, Severity, Verdict, visible};
+use crate::domain::{Finding, Outcome, Report, Severity, Verdict, visible};
 
 const MOST: usize = 10;
 
-pub fn render(report: &Report) -> Result<String, Fault> {
+pub fn render(report: &Report) -> String {
     let trouble = report.trouble();
     let dropped = trouble.len().saturating_sub(MOST);
     let mut text = head(report, trouble.len(), dropped);
     for finding in trouble.iter().take(MOST) {
         text.push_str(&of_finding(finding));
     }
-    Ok(text)
+    text
 }
 
 /// One command: `level` is error, warning or notice. No newline, percent or colon of what it tells is obeyed.
@@ -57,8 +57,8 @@ fn head(report: &Report, trouble: usize, dropped: usize) -> String {
 
 fn of_finding(finding: &Finding) -> String {
     let level = match (finding.outcome, finding.severity) {
-        (Outcome::Fail, Severity::Blocker | Severity::Major) => "error",
-        (Outcome::Error | Outcome::Timeout | Outcome::Skipped, Severity::Blocker) => "error",
+        (Outcome::Fail, Severity::Blocker | Severity::Major)
+        | (Outcome::Error | Outcome::Timeout | Outcome::Skipped, Severity::Blocker) => "error",
         _ => "warning",
     };
     let gate = if finding.severity == Severity::Blocker { "gate " } else { "" };

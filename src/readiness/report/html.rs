@@ -1,14 +1,12 @@
 //! One page for a reader: no outside asset, no script, light and dark as the reader's machine is, fit for paper.
 //! The verdict and what to do about it come first, for it is read at three in the morning.
 use super::{facts::facts, markup::markup};
-use crate::domain::{
-    CategoryScore, Fault, Finding, Interval, Outcome, Report, Severity, Verdict, Waiver, percent,
-};
+use crate::domain::{CategoryScore, Finding, Interval, Outcome, Report, Severity, Verdict, Waiver, percent};
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("html.css");
 
-pub fn render(report: &Report) -> Result<String, Fault> {
+pub fn render(report: &Report) -> String {
     let title = format!("{} · {}", report.verdict.as_str(), report.environment);
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -33,7 +31,7 @@ pub fn render(report: &Report) -> Result<String, Fault> {
     list(&mut page, "Not run", "ids", &report.not_run);
     about(&mut page, report);
     page.push_str("</body>\n</html>\n");
-    Ok(page)
+    page
 }
 
 fn head(page: &mut String, report: &Report) {

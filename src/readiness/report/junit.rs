@@ -1,7 +1,7 @@
 //! JUnit XML: a suite for the verdict, one a category, a case a check. A build server that counts failures and errors
 //! comes to the report's own answer.
 use super::{facts::facts, markup::markup};
-use crate::domain::{Category, CategoryScore, Fault, Finding, Outcome, Report, Severity, Verdict, percent};
+use crate::domain::{Category, CategoryScore, Finding, Outcome, Report, Severity, Verdict, percent};
 use std::fmt::Write;
 
 #[derive(Default)]
@@ -28,7 +28,7 @@ enum End {
     Skipped(String),
 }
 
-pub fn render(report: &Report) -> Result<String, Fault> {
+pub fn render(report: &Report) -> String {
     let mut suites = vec![verdict(report)];
     suites.extend(Category::ALL.iter().filter_map(|category| of_category(report, *category)));
     suites.extend(left_out(report));
@@ -50,7 +50,7 @@ pub fn render(report: &Report) -> Result<String, Fault> {
         put_suite(&mut xml, suite, &began);
     }
     xml.push_str("</testsuites>\n");
-    Ok(xml)
+    xml
 }
 
 /// The verdict and every demand that is not met, so that none of them is lost on who counts cases.
@@ -115,11 +115,8 @@ fn properties(score: &CategoryScore) -> Vec<(String, String)> {
 fn of_finding(finding: &Finding) -> Case {
     let Finding { summary, outcome, severity, .. } = finding;
     let gate = if *severity == Severity::Blocker { "gate " } else { "" };
-    let details = finding
-        .hint
-        .as_ref()
-        .map(|hint| format!("{summary}\ntry: {hint}"))
-        .unwrap_or_else(|| summary.clone());
+    let details =
+        finding.hint.as_ref().map_or_else(|| summary.clone(), |hint| format!("{summary}\ntry: {hint}"));
     let word = outcome.as_str();
     let end = match (outcome, &finding.waived) {
         (Outcome::Pass | Outcome::Warn, None) | (Outcome::Pass, Some(_)) => End::Passed,

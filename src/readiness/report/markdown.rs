@@ -1,12 +1,10 @@
 //! Markdown as GitHub, GitLab and most others read it. What others wrote is escaped where it stands in a line and
 //! fenced where it has lines of its own.
 use super::facts::facts;
-use crate::domain::{
-    CategoryScore, Fault, Finding, Report, Severity, Verdict, Waiver, one_line, percent, visible,
-};
+use crate::domain::{CategoryScore, Finding, Report, Severity, Verdict, Waiver, one_line, percent, visible};
 use std::fmt::Write;
 
-pub fn render(report: &Report) -> Result<String, Fault> {
+pub fn render(report: &Report) -> String {
     let mut text = head(report);
     list(&mut text, "Why", &report.reasons);
     list(&mut text, "Asked for and not met", &report.unmet);
@@ -21,7 +19,7 @@ pub fn render(report: &Report) -> Result<String, Fault> {
     list(&mut text, "Waived without need", &sentences(report.idle()));
     quiet(&mut text, report);
     list(&mut text, "Not run", &report.not_run);
-    Ok(text)
+    text
 }
 
 fn head(report: &Report) -> String {

@@ -25,9 +25,9 @@ pub struct Reporter {
 
 pub const REPORTERS: &[Reporter] = &[
     Reporter { name: "json", extension: "json", render: json::render },
-    Reporter { name: "junit", extension: "xml", render: junit::render },
-    Reporter { name: "sarif", extension: "sarif", render: sarif::render },
-    Reporter { name: "markdown", extension: "md", render: markdown::render },
-    Reporter { name: "github", extension: "txt", render: github::render },
-    Reporter { name: "html", extension: "html", render: html::render },
+    Reporter { name: "junit", extension: "xml", render: |report| Ok(junit::render(report)) },
+    Reporter { name: "sarif", extension: "sarif", render: |report| Ok(sarif::render(report)) },
+    Reporter { name: "markdown", extension: "md", render: |report| Ok(markdown::render(report)) },
+    Reporter { name: "github", extension: "txt", render: |report| Ok(github::render(report)) },
+    Reporter { name: "html", extension: "html", render: |report| Ok(html::render(report)) },
 ];

@@ -2,7 +2,7 @@
 //! that passed are named in the run's properties: some consumers open an alert for every result, whatever its kind.
 use super::facts::facts;
 use crate::{
-    domain::{Affected, Fault, Finding, Outcome, Report, Severity, one_line, visible},
+    domain::{Affected, Finding, Outcome, Report, Severity, one_line, visible},
     readiness::Readiness,
 };
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, fmt::Write};
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 
-pub fn render(report: &Report) -> Result<String, Fault> {
+pub fn render(report: &Report) -> String {
     let rules = rules(report);
     let index = |id: &str| rules.iter().position(|rule| rule["id"] == id);
     let results: Vec<Value> =
@@ -31,9 +31,7 @@ pub fn render(report: &Report) -> Result<String, Fault> {
             "properties": properties(report),
         }],
     });
-    let text = serde_json::to_string_pretty(&log)
-        .map_err(|error| Fault::internal(format!("cannot write the report as sarif: {error}")))?;
-    Ok(text + "\n")
+    format!("{log:#}\n")
 }
 
 /// One a check, in print order. What the program knows of a check is told with it; a declared one tells of itself.
