@@ -16,10 +16,11 @@ fix:
     cargo fmt
     cargo clippy --fix --allow-dirty --allow-staged --all-targets
 
-# completions, man pages and the schema from the program itself
+# completions, man pages and the schemas from the program itself
 generate:
     cargo run --quiet --bin agentctl -- generate --man man --completions completions
     cargo run --quiet --bin agentctl -- config schema > dist/agentd.schema.json
+    cargo run --quiet --bin agentctl -- report schema > dist/report.schema.json
 
 # our figures beside our peers'
 peers:

@@ -30,6 +30,8 @@ const NAMES: &[(&str, Source)] = &[
     ("CHECK", checks),
     ("WAIVER", waivers),
     ("RUN", runs),
+    ("A", runs),
+    ("B", runs),
 ];
 
 /// Print the script that makes a shell complete agentctl.

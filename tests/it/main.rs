@@ -12,6 +12,7 @@ mod golden;
 mod install;
 mod python;
 mod quickstart;
+mod reports;
 mod support;
 mod validate;
 mod waivers;

@@ -3,6 +3,9 @@
 use crate::domain::{Finding, Outcome, Report, Severity, Verdict, visible};
 
 const MOST: usize = 10;
+/// GitHub cuts longer ones, in silence.
+const LONGEST_TITLE: usize = 250;
+const LONGEST_MESSAGE: usize = 4000;
 
 pub fn render(report: &Report) -> String {
     let trouble = report.trouble();
@@ -16,8 +19,8 @@ pub fn render(report: &Report) -> String {
 
 /// One command: `level` is error, warning or notice. No newline, percent or colon of what it tells is obeyed.
 fn annotate(level: &str, title: &str, message: &str) -> String {
-    let title = data(title).replace(':', "%3A").replace(',', "%2C");
-    format!("::{level} title={title}::{}\n", data(message))
+    let title = data(&bounded(title, LONGEST_TITLE)).replace(':', "%3A").replace(',', "%2C");
+    format!("::{level} title={title}::{}\n", data(&bounded(message, LONGEST_MESSAGE)))
 }
 
 fn head(report: &Report, trouble: usize, dropped: usize) -> String {
@@ -73,6 +76,17 @@ fn of_finding(finding: &Finding) -> String {
     annotate(level, &title, &message)
 }
 
+/// At most so many characters, and how many there are besides.
+fn bounded(text: &str, most: usize) -> String {
+    let text = visible(text);
+    let more = text.chars().count().saturating_sub(most);
+    if more == 0 {
+        return text;
+    }
+    let kept: String = text.chars().take(most).collect();
+    format!("{kept}… ({more} more characters are in the report)")
+}
+
 fn data(text: &str) -> String {
-    visible(text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }

@@ -140,6 +140,15 @@ fn github_shows_the_worst_ten_and_says_how_many_it_does_not() {
 }
 
 #[test]
+fn what_is_too_long_for_github_is_cut_aloud() {
+    let mut report = rich();
+    report.findings[3].evidence = vec!["x".repeat(70_000)];
+    let text = rendered("github", &report);
+    let longest = text.lines().map(str::len).max().expect("lines");
+    assert!(longest < 16_000 && text.contains("more characters are in the report)"), "{longest}");
+}
+
+#[test]
 fn no_line_of_github_is_anybody_elses_command() {
     let text = rendered("github", &rich());
     assert!(
