@@ -2,20 +2,11 @@
 //! what it needs of it.
 use crate::{
     cli::CliError,
-    domain::{Fault, FaultKind, Report, RunId},
+    commands::report,
+    domain::{Report, RunId},
     readiness::Baseline,
 };
-use serde_json::Value;
-use std::{
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-};
-
-/// No report is larger; `/dev/zero` is.
-const LARGEST: u64 = 16 << 20;
-/// The one shape of a report that is known here.
-const SCHEMA: u64 = 1;
+use std::path::PathBuf;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Named {
@@ -39,32 +30,13 @@ pub fn read(named: &Named) -> Result<Baseline, CliError> {
         Named::Last => Baseline::Last,
         Named::Run(run) => Baseline::Run(*run),
         Named::File(path) => {
-            let report = Box::new(lean(report(path)?));
+            let hint =
+                "--baseline takes `last`, a run's number, or a file written by `agentctl validate -o json`";
+            let report = report::read(path).map_err(|fault| fault.hint(hint))?;
+            let report = Box::new(lean(report));
             Baseline::Report { name: path.display().to_string(), report }
         }
     })
-}
-
-fn report(path: &Path) -> Result<Report, CliError> {
-    let cannot = |why: String| {
-        Fault::new(FaultKind::Usage, format!("cannot read the baseline {}: {why}", path.display()))
-            .hint("--baseline takes `last`, a run's number, or a file written by `agentctl validate -o json`")
-    };
-    let mut text = String::new();
-    let file = File::open(path).map_err(|error| cannot(error.to_string()))?;
-    file.take(LARGEST + 1).read_to_string(&mut text).map_err(|error| cannot(error.to_string()))?;
-    if text.len() as u64 > LARGEST {
-        return Err(cannot(format!("it is larger than {} MiB", LARGEST >> 20)).into());
-    }
-    let value: Value = serde_json::from_str(&text).map_err(|error| cannot(error.to_string()))?;
-    match value.get("schema_version").map(Value::as_u64) {
-        Some(Some(SCHEMA)) => {}
-        Some(Some(other)) => {
-            return Err(cannot(format!("it is of version {other}, and only {SCHEMA} is known here")).into());
-        }
-        _ => return Err(cannot("it is no report: it has no schema_version".into()).into()),
-    }
-    Ok(serde_json::from_value(value).map_err(|error| cannot(format!("it is no report: {error}")))?)
 }
 
 /// Without what no comparison looks at, so that it fits in a request.
@@ -101,9 +73,9 @@ mod tests {
         let home = tempfile::tempdir().expect("a directory");
         let table = [
             ("", "EOF"),
-            ("[]", "no schema_version"),
-            (r#"{"schema_version": 2}"#, "of version 2"),
-            (r#"{"schema_version": "1"}"#, "no schema_version"),
+            ("[]", "cannot read a report"),
+            (r#"{"schema_version": 2}"#, "of schema version 2"),
+            (r#"{"schema_version": "1"}"#, "invalid type: string"),
             (r#"{"schema_version": 1}"#, "missing field"),
         ];
         for (text, why) in table {
