@@ -1,6 +1,6 @@
 //! Workflow commands of GitHub: an annotation for each of the worst ten, and one that says how many are not shown.
 //! GitHub itself shows no more than ten a step; what is beyond would vanish without a word.
-use crate::domain::{Finding, Outcome, Report, Severity, Verdict, visible};
+use crate::domain::{Finding, Outcome, Report, Severity, Verdict, Waived, moment, visible};
 
 const MOST: usize = 10;
 /// GitHub cuts longer ones, in silence.
@@ -32,8 +32,11 @@ fn head(report: &Report, trouble: usize, dropped: usize) -> String {
     };
     let partial = if report.partial { " (a partial run: it answers for what it ran alone)" } else { "" };
     let mut lines = vec![format!("score {} of 100, bar {}{partial}", report.score, report.bar)];
-    if let Some(score) = report.score_without_waived {
-        lines.push(format!("{} waived; without them {score}", report.waived().len()));
+    lines.extend(report.as_of.map(|day| format!("judged as of {}", moment(day))));
+    lines.extend(report.score_without_waived.map(|score| format!("score without what is waived: {score}")));
+    for finding in report.waived() {
+        let sentence = finding.waived.as_ref().map(Waived::sentence).unwrap_or_default();
+        lines.push(format!("waived: {} {}: {sentence}", finding.id, finding.outcome.as_str()));
     }
     lines.extend(report.unmet.iter().map(|demand| format!("not met: {demand}")));
     lines.extend(

@@ -35,16 +35,14 @@ fn every_format_tells_of_every_check_waiver_demand_and_day() {
         let text = (reporter.render)(&report).expect(reporter.name);
         // GitHub's annotations are of what is in trouble.
         let github = reporter.name == "github";
-        for finding in report.findings.iter().filter(|f| !github || (f.is_trouble() && f.waived.is_none())) {
+        for finding in report.findings.iter().filter(|f| !github || f.is_trouble()) {
             assert!(text.contains(&finding.id), "{}: {} is missing", reporter.name, finding.id);
         }
-        for part in ["AU-001", "DB-004", "waiver 2", "run 11", "90 that was asked for", "43"] {
+        for part in ["2027-02-14", "AU-001", "DB-004", "waiver 2", "run 11", "90 that was asked for", "43"] {
             let json = reporter.name == "json" && part == "waiver 2";
             assert!(json || text.contains(part), "{}: `{part}` is missing", reporter.name);
         }
-        for part in ["SE-009", "2027-02-14"] {
-            assert!(github || text.contains(part), "{}: `{part}` is missing", reporter.name);
-        }
+        assert!(github || text.contains("SE-009"), "{}: what was not run is missing", reporter.name);
     }
 }
 
