@@ -74,7 +74,7 @@ mod tests {
         let table = [
             ("", "EOF"),
             ("[]", "cannot read a report"),
-            (r#"{"schema_version": 2}"#, "of schema version 2"),
+            (r#"{"schema_version": 2}"#, "of version 2"),
             (r#"{"schema_version": "1"}"#, "invalid type: string"),
             (r#"{"schema_version": 1}"#, "missing field"),
         ];

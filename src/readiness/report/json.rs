@@ -30,9 +30,8 @@ pub fn parse(text: &str) -> Result<Report, Fault> {
     let Versioned { schema_version } = serde_json::from_str(text)
         .map_err(|error| Fault::usage(format!("cannot read a report: {error}")).hint(hint))?;
     if schema_version != SCHEMA {
-        let message = format!(
-            "cannot read a report of schema version {schema_version}: this agentctl knows version {SCHEMA}"
-        );
+        let message =
+            format!("cannot read a report of version {schema_version}: this agentctl knows version {SCHEMA}");
         return Err(Fault::usage(message).hint("use the agentctl that wrote it, or a newer one"));
     }
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -57,7 +56,7 @@ mod tests {
             ("", "EOF"),
             ("[]", "invalid"),
             ("{}", "missing field `schema_version`"),
-            (newer.as_str(), "schema version 2: this agentctl knows version 1"),
+            (newer.as_str(), "of version 2: this agentctl knows version 1"),
             (&text.replacen("\"low\": 41.25", "\"low\": 1e999", 1), "score"),
             (
                 &text.replacen("\"outcome\": \"pass\"", "\"outcome\": \"fine\"", 1),
