@@ -72,14 +72,14 @@ impl Probe for Postgres {
             Ok(cell) => super::sqlite::judge(self.expect.as_ref(), cell.map(Value::String).as_ref()),
             Err(why) => {
                 self.url.forget();
-                Err(why)
+                Err(why.into())
             }
         }
     }
 
     #[cfg(not(feature = "postgres"))]
     async fn look(&self, _: &Target) -> Seen {
-        Err("this build lacks the feature `postgres`".into())
+        Err(crate::health::Miss::blind("this build lacks the feature `postgres`"))
     }
 }
 
