@@ -2,7 +2,8 @@
 use super::Cli;
 use crate::{
     cli::{CliError, Ctl, Exit, names},
-    daemon::Route,
+    config::{Sources, load},
+    daemon::{Route, kinds},
     domain::Fault,
     readiness::Readiness,
 };
@@ -107,7 +108,9 @@ fn agents() -> Vec<String> {
 }
 
 fn checks() -> Vec<String> {
-    Readiness::checks().into_iter().map(|check| check.id).collect()
+    let manifest = load(&Sources::from_process(None, None), &kinds());
+    let declared = manifest.map_or_else(|_| Vec::new(), |loaded| loaded.settings.checks.clone());
+    Readiness::checks_with(&declared).into_iter().map(|check| check.id).collect()
 }
 
 fn runs() -> Vec<String> {

@@ -1,5 +1,6 @@
 //! The one manifest, `agentd.toml`: what may stand in it, how it is read, where each value came from.
 mod check;
+mod declared;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod variables;
 mod verify;
 mod view;
 
+pub use declared::CheckSettings;
 pub use kinds::{Kind, Kinds, OptionProblem};
 pub use load::{Loaded, load};
 pub use paths::Paths;

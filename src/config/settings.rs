@@ -1,6 +1,6 @@
 //! The file as one struct. The JSON Schema derived from it is what the file is checked against, so a key that is
 //! not here cannot be set, and a key that is here is documented.
-use super::RestartSettings;
+use super::{CheckSettings, RestartSettings};
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,9 @@ pub struct Settings {
     /// What agents need that agentd does not run: databases, brokers, APIs.
     #[serde(rename = "dependency")]
     pub dependencies: Vec<DependencySettings>,
+    /// What `validate` asks of the application, beside its own checks.
+    #[serde(rename = "check", skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckSettings>,
 }
 
 impl Default for Settings {
@@ -45,6 +48,7 @@ impl Default for Settings {
             readiness: ReadinessSettings::default(),
             agents: Vec::new(),
             dependencies: Vec::new(),
+            checks: Vec::new(),
         }
     }
 }

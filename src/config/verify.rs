@@ -1,5 +1,6 @@
 //! What no single value shows: names that clash, dependencies that turn in a circle, limits that contradict each
 //! other, secrets written out.
+mod declared;
 mod graph;
 
 use super::{
@@ -26,6 +27,7 @@ pub(super) fn verify(
     verifier.dependencies();
     verifier.cycles();
     verifier.ports();
+    verifier.checks();
     for (index, agent) in settings.agents.iter().enumerate() {
         let at = format!("/agent/{index}");
         verifier.agent(&at, agent);
@@ -40,6 +42,9 @@ pub(super) fn verify(
         let at = format!("/dependency/{index}");
         verifier.timing(&at, dependency.every.0, dependency.deadline.0);
         verifier.options(&at, &dependency.kind, &dependency.options, &kinds.probes);
+    }
+    for (index, check) in settings.checks.iter().enumerate() {
+        verifier.options(&format!("/check/{index}"), &check.kind, &check.options, &kinds.checks);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     config::{self, Kinds, Paths, Problems, Settings, Sources},
     domain::{EventKind, Fault, FaultKind, Permission},
     health::{Monitor, MonitorParts},
-    readiness::{Readiness, ReadinessParts},
+    readiness::{self, Readiness, ReadinessParts},
     resilience::Clock,
     store::Store,
 };
@@ -60,9 +60,9 @@ impl Plan {
     }
 }
 
-/// Every kind of agent and of probe that this daemon can run, for reading a configuration.
+/// Every kind of agent, probe and declared check that this daemon can run, for reading a configuration.
 pub fn kinds() -> Kinds {
-    Kinds { agents: Supervisor::kinds(), probes: Monitor::kinds() }
+    readiness::kinds()
 }
 
 fn unusable(problems: &Problems) -> Fault {

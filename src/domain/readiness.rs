@@ -44,6 +44,20 @@ impl Category {
             Self::Security => "security",
         }
     }
+
+    /// What the ids of its built-in checks begin with.
+    pub fn letters(self) -> &'static str {
+        match self {
+            Self::ErrorHandling => "EH",
+            Self::Authentication => "AU",
+            Self::Database => "DB",
+            Self::HealthMonitoring => "HM",
+            Self::Configuration => "CF",
+            Self::AgentOperations => "AO",
+            Self::Performance => "PF",
+            Self::Security => "SE",
+        }
+    }
 }
 
 impl fmt::Display for Category {

@@ -42,6 +42,9 @@ pub struct CheckInfo {
     /// What to do when it fails.
     pub fix: String,
     pub exercised: bool,
+    /// By the operator, in the manifest.
+    #[serde(default)]
+    pub declared: bool,
 }
 
 /// How a check ended, the sentence that says why, and what it saw.
@@ -66,6 +69,7 @@ impl<E> Check<E> {
             how: self.how.into(),
             fix: self.fix.into(),
             exercised: self.exercised,
+            declared: false,
         }
     }
 

@@ -1,6 +1,8 @@
 //! Proves controls by exercising them, scores what it saw, and says what it could not measure.
+mod asked;
 mod check;
 mod checks;
+mod declared;
 mod engine;
 mod evidence;
 mod faults;
@@ -17,3 +19,12 @@ pub use gate::{Gate, GateAnswer};
 pub use proof::{Ground, Plot, ScratchFleet};
 pub use score::{Scored, Terms, agrees, recompute, score};
 pub use service::{Progress, Readiness, ReadinessParts, Reread, RunRequest};
+
+/// Every kind of agent, probe and declared check, for reading a configuration.
+pub fn kinds() -> crate::config::Kinds {
+    crate::config::Kinds {
+        agents: crate::agents::Supervisor::kinds(),
+        probes: crate::health::Monitor::kinds(),
+        checks: declared::DECLARED.iter().map(|entry| entry.kind).collect(),
+    }
+}

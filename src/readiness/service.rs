@@ -2,12 +2,12 @@
 use super::{
     CheckInfo, Evidence, Gate, Ground,
     checks::{self, CATEGORIES},
-    engine, score,
+    declared, engine, score,
     select::{self, Selection},
 };
 use crate::{
     agents::Supervisor,
-    config::{Paths, Settings},
+    config::{CheckSettings, Paths, Settings},
     domain::{Caller, Demands, Event, EventKind, Fault, FaultKind, Finding, Report, RunId, RunState},
     health::Monitor,
     resilience::Clock,
@@ -128,7 +128,8 @@ impl Readiness {
     /// Refuses with the running one's number while one runs.
     pub async fn start(&self, request: RunRequest, caller: &Caller) -> Result<RunId, Fault> {
         let settings = self.inner.parts.settings.borrow().clone();
-        let selection = select::select(CATEGORIES, &request, &settings.readiness)?;
+        let selection =
+            select::select(CATEGORIES, &declared::declared(&settings.checks), &request, &settings.readiness)?;
         let place = Place::take(&self.inner)?;
         let begun = self.inner.parts.store.begin_run(settings.environment.clone(), selection.terms.partial);
         let id = begun.await?;
@@ -179,12 +180,22 @@ impl Readiness {
         checks::all().map(super::Check::info).collect()
     }
 
+    /// Every check in print order: of each category our own, then what these settings declare.
+    pub fn checks_with(declared: &[CheckSettings]) -> Vec<CheckInfo> {
+        let mut all = Self::checks();
+        all.extend(declared::infos(declared));
+        // Stable: within a category the order stays.
+        all.sort_by_key(|check| check.category);
+        all
+    }
+
     /// One check by its id, whatever its case; a fault with the nearest name if there is none.
-    pub fn explain(id: &str) -> Result<CheckInfo, Fault> {
-        checks::all()
+    pub fn explain(declared: &[CheckSettings], id: &str) -> Result<CheckInfo, Fault> {
+        let theirs = declared.iter().map(|check| check.id.as_str());
+        Self::checks_with(declared)
+            .into_iter()
             .find(|check| check.id.eq_ignore_ascii_case(id))
-            .map(super::Check::info)
-            .ok_or_else(|| Fault { kind: FaultKind::NotFound, ..select::unknown(CATEGORIES, id) })
+            .ok_or_else(|| Fault { kind: FaultKind::NotFound, ..select::unknown(CATEGORIES, theirs, id) })
     }
 
     /// A run of which only the store knows.
@@ -295,7 +306,7 @@ async fn conduct(parts: &ReadinessParts, run: &Arc<Run>, selection: Selection) -
         coverage: scored.coverage,
         categories: scored.categories,
         findings,
-        not_run: selection.not_run.iter().map(ToString::to_string).collect(),
+        not_run: selection.not_run.clone(),
         as_of: run.as_of,
         waivers: Vec::new(),
         score_without_waived: None,

@@ -196,7 +196,7 @@ async fn what_does_not_exist_is_refused_by_name() {
     let fault = bench.start("DB-03").await.expect_err("no such check");
     assert_eq!(fault.kind, FaultKind::Usage);
     assert!(fault.hint.is_some_and(|hint| hint.contains("DB-003")), "no nearest name");
-    assert_eq!(Readiness::explain("db-003").expect("a check").id, "DB-003");
-    assert_eq!(Readiness::explain("DB-999").expect_err("no such check").kind, FaultKind::NotFound);
+    assert_eq!(Readiness::explain(&[], "db-003").expect("a check").id, "DB-003");
+    assert_eq!(Readiness::explain(&[], "DB-999").expect_err("no such check").kind, FaultKind::NotFound);
     assert!(bench.store.runs(10).await.expect("a look").is_empty(), "a refused request left a run");
 }

@@ -4,6 +4,7 @@ mod clients;
 mod crash;
 mod daemon;
 mod databases;
+mod declared;
 mod fleet;
 mod floors;
 mod generated;

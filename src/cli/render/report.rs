@@ -85,15 +85,17 @@ pub struct CheckRow<'a> {
 pub fn checks<'a>(ui: &Ui, rows: impl Iterator<Item = CheckRow<'a>>, wide: bool) -> String {
     let mut text = String::new();
     let rows: Vec<_> = rows.collect();
+    // Those of the manifest are as long as their authors like.
+    let ids = rows.iter().map(|row| row.id.len() + 1).max().unwrap_or(0).max(8);
     for category in Category::ALL {
         let _ = writeln!(text, "{}", ui.paint("1", category.as_str()));
         let mut none = true;
         for row in rows.iter().filter(|row| row.category == category) {
             none = false;
             let gate = if row.severity == Severity::Blocker { "gate" } else { "" };
-            let _ = writeln!(text, "  {:<8}{gate:<6}{:>3}  {}", row.id, row.weight, row.title);
+            let _ = writeln!(text, "  {:<ids$}{gate:<6}{:>3}  {}", row.id, row.weight, row.title);
             if wide {
-                let _ = writeln!(text, "{:21}{}", "", row.how);
+                let _ = writeln!(text, "{:1$}{2}", "", ids + 13, row.how);
             }
         }
         if none {

@@ -1,9 +1,7 @@
 //! Scratch manifests with one thing wrong are put before the daemon's own loader.
 use crate::{
-    agents::Supervisor,
-    config::{Kinds, Sources, load},
+    config::{Sources, load},
     domain::Fault,
-    health::Monitor,
     readiness::{Evidence, Found, Proof, proof::blocking},
 };
 use std::{fs, path::Path};
@@ -56,7 +54,7 @@ async fn exercise_loader(
 
 /// What the loader says against a manifest; None if it takes it.
 fn refusal(path: &Path) -> Option<String> {
-    let kinds = Kinds { agents: Supervisor::kinds(), probes: Monitor::kinds() };
+    let kinds = crate::readiness::kinds();
     load(&Sources::file(path), &kinds).err().map(|problems| problems.render(false))
 }
 

@@ -1,9 +1,7 @@
 //! The manifest on disk against the settings in force, and its environment against the rest of it.
 use crate::{
-    agents::Supervisor,
-    config::{Kinds, Sources, load},
+    config::{Sources, load},
     domain::Fault,
-    health::Monitor,
     readiness::{Evidence, Found, proof::blocking},
 };
 
@@ -38,7 +36,7 @@ pub async fn overlay(evidence: &Evidence) -> Found {
         return Found::warn(format!("{name} has no manifest, so it runs on defaults"));
     };
     let loaded = blocking(move || {
-        let kinds = Kinds { agents: Supervisor::kinds(), probes: Monitor::kinds() };
+        let kinds = crate::readiness::kinds();
         load(&Sources::file(&path), &kinds)
             .map(|loaded| loaded.environments().to_vec())
             .map_err(|problems| Fault::internal(problems.headline()))
