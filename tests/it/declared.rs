@@ -132,6 +132,12 @@ fn whichever_part_of_an_application_stops_its_own_check_says_so_and_no_other() {
             "url = \"env:ORDERS_DATABASE_URL\", tables = [\"orders\"], \
              query = \"SELECT count(*) FROM orders\", expect = \">= 2\"",
         ),
+        check(
+            "APP-writes",
+            "database",
+            "sql",
+            "url = \"env:ORDERS_DATABASE_URL\", query = \"DELETE FROM orders RETURNING id\"",
+        ),
         check("APP-cache", "performance", "redis", "url = \"file:{home}/cache-url\""),
         check("APP-cache-url", "security", "file", "path = \"{home}/cache-url\", mode = \"0600\""),
         check(
@@ -209,6 +215,12 @@ fn whichever_part_of_an_application_stops_its_own_check_says_so_and_no_other() {
     postgres.sql("orders", "ALTER TABLE lost RENAME TO orders; INSERT INTO orders (item) VALUES ('rice')");
     well();
 
+    // Nothing that is declared can write, whatever its query says.
+    let answer = validate(&daemon, "APP-writes").exits(1);
+    let found = &declared(&answer.json())["APP-writes"];
+    assert!(found["summary"].as_str().expect("words").contains("read-only transaction"), "{found:#}");
+    well();
+
     redis.kill();
     fails("APP-cache", "refused");
     redis.resume();
@@ -259,6 +271,14 @@ fn an_agent_can_be_asked_by_name_and_a_reload_of_checks_restarts_nobody() {
     assert!(!answer.stdout.contains("good day"), "the value is shown: {answer}");
     let gone = validate(&daemon, "APP-orders").exits(2);
     assert!(gone.stderr.contains("APP-orders"), "{gone}");
+
+    let fresh = check("APP-fresh", "security", "file", "path = \"{home}/agentd.toml\", max_age = \"30d\"");
+    daemon.rewrite(&[FLEET, &named, &fresh].concat());
+    daemon.ctl(["config", "reload"]).exits(0);
+    validate(&daemon, "APP-fresh").exits(0);
+    let later =
+        daemon.ctl(["validate", "--only", "APP-fresh", "--as-of", "2099-01-01", "-o", "json"]).exits(1);
+    assert!(later.stdout.contains("at most"), "{later}");
 
     daemon.ctl(["agent", "stop", "orders"]).exits(0);
     let answer = validate(&daemon, "APP-alive").exits(1);

@@ -192,6 +192,15 @@ mod tests {
     }
 
     #[test]
+    fn our_own_ids_begin_with_the_letters_that_no_declared_one_may_have() {
+        for check in crate::readiness::Readiness::checks() {
+            let digits =
+                check.id.strip_prefix(check.category.letters()).and_then(|rest| rest.strip_prefix('-'));
+            assert!(digits.is_some_and(|d| d.bytes().all(|b| b.is_ascii_digit())), "{}", check.id);
+        }
+    }
+
+    #[test]
     fn what_is_shown_of_it_says_how_it_is_asked() {
         let shown = info(&settings(2));
         assert_eq!((shown.category, shown.severity, shown.weight), (Category::Database, Severity::Major, 1));

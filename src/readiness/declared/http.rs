@@ -96,6 +96,10 @@ mod tests {
         readiness::faults::{FaultServer, Manner},
     };
     use serde_json::json;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
 
     #[tokio::test]
     async fn refused_failing_and_lying_are_failures_and_a_missing_credential_is_none() {
@@ -122,6 +126,40 @@ mod tests {
         assert!(found.outcome == Outcome::Fail && found.summary.contains("refused"), "{found:?}");
         let of_nobody = json!({"agent": "orders", "path": "/health"});
         assert_eq!(tried("http", of_nobody, &fleet).await.outcome, Outcome::Error);
+    }
+
+    /// Answers one request with exactly this.
+    async fn says(answer: &'static [u8]) -> (String, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let url = format!("http://{}/", listener.local_addr().expect("an address"));
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a caller");
+            let _ = stream.read(&mut [0; 1024]).await;
+            let _ = stream.write_all(answer).await;
+        });
+        (url, server)
+    }
+
+    #[tokio::test]
+    async fn what_is_cut_off_of_the_wrong_type_or_meant_for_a_terminal_fails_in_one_plain_line() {
+        let json = json!({"$.status": "healthy"});
+        for (answer, told) in [
+            (&b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"status\": \"healthy\"}"[..], "broke off"),
+            (b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>", "is not JSON"),
+            (b"HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{\"status\": [1]}", "$.status is [1]"),
+            (b"HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n{\"status\": \"\x1b", "is not JSON"),
+            (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n\x1b[2J\nPASS\0", "is not JSON"),
+            (b"%% this is not HTTP\n", "invalid HTTP"),
+            (b"", "closed"),
+        ] {
+            let (url, server) = says(answer).await;
+            let asked = json!({"url": url, "expect": {"json": json}});
+            let found = tried("http", asked, &FleetSnapshot::default()).await;
+            server.await.expect("served");
+            assert!(found.outcome == Outcome::Fail, "{found:?}");
+            assert!(found.summary.contains(told), "want {told}: {found:?}");
+            assert!(!found.summary.chars().any(char::is_control), "{found:?}");
+        }
     }
 
     #[test]

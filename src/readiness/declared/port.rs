@@ -176,6 +176,7 @@ mod tests {
     use super::super::scene::{refused, tried};
     use super::*;
     use crate::domain::{FleetSnapshot, Outcome};
+    use proptest::prelude::*;
     use serde_json::json;
     use std::net::TcpListener;
 
@@ -216,6 +217,14 @@ mod tests {
         if cfg!(target_endian = "little") {
             let seen: Vec<String> = found.iter().map(ToString::to_string).collect();
             assert_eq!(seen, ["127.0.0.1", "::1"], "an established connection or another port was taken");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_table_makes_it_panic(table in "[0-9A-F: \nzé]{0,200}", hex in "[0-9A-Fé]{0,40}") {
+            listeners(&table, 80, &mut BTreeSet::new());
+            let _ = address_of(&hex);
         }
     }
 
