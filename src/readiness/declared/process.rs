@@ -91,30 +91,32 @@ impl Process {
 mod tests {
     use super::super::scene::{refused, tried};
     use crate::domain::{FleetSnapshot, Outcome};
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
     use serde_json::json;
-    use std::process::Command;
+    use std::process::{Command, Stdio};
 
     #[tokio::test]
     async fn only_what_lives_counts_and_no_command_line_is_shown() {
         let fleet = FleetSnapshot::default();
-        let mark = format!("86400.{}", std::process::id());
-        let mut child = Command::new("sleep").arg(&mark).spawn().expect("a child");
-        let asked = |count: serde_json::Value| json!({"command": format!("sleep {mark}"), "count": count});
+        // A program of a name that nobody else has, since a dead process keeps nothing but that.
+        let dir = tempfile::tempdir().expect("a directory");
+        let name = format!("zz{}", std::process::id());
+        std::os::unix::fs::symlink("/bin/sh", dir.path().join(&name)).expect("a program");
+        let mut command = Command::new(dir.path().join(&name));
+        let mut child = command.args(["-c", "read line"]).stdin(Stdio::piped()).spawn().expect("a child");
+        let asked = |count: serde_json::Value| json!({"command": name, "count": count});
         let one = tried("process", asked(json!(1)), &fleet).await;
         let two = tried("process", asked(json!(">= 2")), &fleet).await;
-        let by_pattern = tried("process", json!({"command": "/^sleep 86400[.]/"}), &fleet).await;
+        let by_pattern = tried("process", json!({"command": format!("/{name} -c read/")}), &fleet).await;
         child.kill().expect("killed");
         // Dead and not yet reaped, it still has a line in the table.
         let pid = i32::try_from(child.id()).expect("a pid");
-        let dead = || crate::agents::procfs::read(pid).is_none_or(|process| process.is_dead());
-        for _ in 0..500 {
-            if dead() {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(Pid::from_child(&child)), ended).expect("its end");
+        let kept = crate::agents::procfs::command(pid);
         let gone = tried("process", asked(json!(1)), &fleet).await;
         child.wait().expect("its end");
+        assert_eq!(kept, name, "a dead process is told by its name");
         assert_eq!(
             (one.outcome, by_pattern.outcome),
             (Outcome::Pass, Outcome::Pass),
