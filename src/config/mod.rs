@@ -1,4 +1,5 @@
 //! The one manifest, `agentd.toml`: what may stand in it, how it is read, where each value came from.
+mod appraise;
 mod check;
 #[cfg(test)]
 mod fake;
@@ -23,6 +24,7 @@ mod variables;
 mod verify;
 mod view;
 
+pub use appraise::{Appraisal, Issued, MIN_BITS, appraise};
 pub use kinds::{Kind, Kinds, OptionProblem};
 pub use load::{Loaded, load};
 pub use paths::Paths;
@@ -35,6 +37,7 @@ pub use settings::{
     LogSettings, ProbeSettings, ReadinessSettings, RetentionSettings, Settings, StoreSettings,
 };
 pub use source::{Sources, candidates};
+pub use suspect::name_is_secret;
 pub use templates::{TEMPLATES, Template};
 pub use tree::Origin;
 pub use variables::variable;

@@ -211,11 +211,21 @@ pub struct ReadinessSettings {
     pub weights: BTreeMap<Category, f64>,
     /// How long one check may take.
     pub check_deadline: Period,
+    /// How old the last validation of everything may be.
+    pub max_age: Period,
+    /// Leave out what .gitignore and .ignore files name when agents' directories are searched for secrets.
+    pub honor_ignore_files: bool,
 }
 
 impl Default for ReadinessSettings {
     fn default() -> Self {
-        Self { bar: 85.0, weights: BTreeMap::new(), check_deadline: Period::secs(20) }
+        Self {
+            bar: 85.0,
+            weights: BTreeMap::new(),
+            check_deadline: Period::secs(20),
+            max_age: Period::secs(7 * 86400),
+            honor_ignore_files: false,
+        }
     }
 }
 
@@ -257,6 +267,9 @@ pub struct AgentSettings {
     /// Unix user: a name, a number, `auto` (a uid of its own; the default under root) or `inherit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Ports on which it may listen beyond this machine; 0 is the one that it is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exposes: Vec<u16>,
     #[serde(default, rename = "probe")]
     pub probes: Vec<ProbeSettings>,
     /// Depends on the kind.

@@ -5,6 +5,7 @@ use super::{
     listen::{Access, Admission, Bound, Bounds, Server},
     lock::Lock,
     logging::LevelSwitch,
+    rehearsal::Rehearsal,
     reload::{Fresh, Reloader, Reread, resolve},
     roster::Roster,
     server::Router,
@@ -65,7 +66,7 @@ pub fn kinds() -> Kinds {
     Kinds { agents: Supervisor::kinds(), probes: Monitor::kinds() }
 }
 
-fn unusable(problems: &Problems) -> Fault {
+pub(super) fn unusable(problems: &Problems) -> Fault {
     Fault::new(FaultKind::Config, problems.to_string())
         .hint("`agentctl config check` reads it again; nothing has been started or changed")
 }
@@ -125,6 +126,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         monitor: monitor.clone(),
         clock: clock.clone(),
         gate: Some(Arc::new(Door::new(&plan.routes))),
+        reload: Some(Arc::new(Rehearsal)),
     });
     let app = App {
         settings,

@@ -7,6 +7,7 @@ mod listen;
 mod lock;
 mod logging;
 mod notify;
+mod rehearsal;
 mod reload;
 mod roster;
 mod route;

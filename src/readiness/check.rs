@@ -172,6 +172,11 @@ impl Proof {
         self
     }
 
+    /// Has anything not held so far?
+    pub fn broken(&self) -> bool {
+        self.lines.iter().any(|(held, _)| !held)
+    }
+
     /// Pass with `summary` if every line held; else fail with the first that did not.
     pub fn judge(self, summary: impl Into<String>) -> Found {
         let broken = self.lines.iter().find(|(held, _)| !held).map(|(_, what)| what.clone());

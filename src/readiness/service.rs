@@ -1,6 +1,6 @@
 //! Runs validations for the daemon: one at a time, followed by cursor, kept by the store.
 use super::{
-    CheckInfo, Evidence, Gate, Ground,
+    CheckInfo, Evidence, Gate, Ground, Reload,
     checks::{self, CATEGORIES},
     engine, score,
     select::{self, Selection},
@@ -50,6 +50,8 @@ pub struct ReadinessParts {
     pub clock: Clock,
     /// The daemon's own door; without it the check that a caller without permission is refused cannot measure.
     pub gate: Option<Arc<dyn Gate>>,
+    /// The daemon's own reload, to be carried out on scratch ground; without it that check cannot measure.
+    pub reload: Option<Arc<dyn Reload>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 mod confinement;
 mod door;
 mod files;
+mod ownership;
 mod secrets;
 mod separation;
 
@@ -12,7 +13,7 @@ use crate::{
 use futures_util::FutureExt;
 
 #[cfg(test)]
-pub const SABOTEURS: &[super::Saboteur] = &[confinement::SABOTEUR];
+pub const SABOTEURS: &[&[super::Saboteur]] = &[&[confinement::SABOTEUR, files::SABOTEUR]];
 
 pub const CHECKS: &[Check] = &[
     Check {
