@@ -5,6 +5,7 @@ mod engine;
 mod evidence;
 mod faults;
 mod gate;
+pub mod leaks;
 mod proof;
 mod references;
 mod reload;
@@ -12,6 +13,7 @@ mod score;
 mod select;
 mod service;
 mod survivors;
+mod trust;
 
 pub use check::{Check, CheckInfo, Found, Proof};
 pub use evidence::Evidence;
