@@ -17,6 +17,7 @@ mod secret;
 mod settings;
 mod shape;
 mod source;
+mod strength;
 mod suspect;
 mod templates;
 mod tree;
@@ -24,7 +25,7 @@ mod variables;
 mod verify;
 mod view;
 
-pub use appraise::{Appraisal, Issued, MIN_BITS, appraise};
+pub use appraise::{Appraisal, Issued, appraise};
 pub use kinds::{Kind, Kinds, OptionProblem};
 pub use load::{Loaded, load};
 pub use paths::Paths;

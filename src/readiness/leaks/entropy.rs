@@ -76,12 +76,22 @@ fn dense(value: &[u8]) -> bool {
     let least = if hexadecimal { BITS_A_DIGIT } else { BITS_A_CHARACTER };
     // In 20 random characters of base 62 three are digits; words with a year or a version have fewer switches.
     let switches = value.windows(2).filter(|two| two[0].is_ascii_digit() != two[1].is_ascii_digit()).count();
-    digits >= 2
+    !is_uuid(value)
+        && digits >= 2
         && letters >= 4
         && dots <= 2
         && slashes <= value.len() / 12
         && switches >= 4
         && shannon(value) >= least
+}
+
+/// Names of things by the thousand look like this, and a few secrets: too many of the one to be told from the other.
+fn is_uuid(value: &[u8]) -> bool {
+    value.len() == 36
+        && value.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
 }
 
 /// Bits a character, by how often each is there.
@@ -138,6 +148,7 @@ mod tests {
             "secret: /run/secrets/app1/key2/very/deep3/place4".into(),
             "API_KEY=your-key-here-1-2-3-4-5-6-7-8-9-0".into(),
             "token_count = 12345678901234567890123".into(),
+            "token = \"f81d4fae-7dec-11d0-a765-00a0c91e6bf6\"".into(),
             "secret = \"${SECRET_FROM_ELSEWHERE_1_2_3_4}\"".into(),
             format!("the secret is {value}"),
             format!("secret = \"{value} and more\""),

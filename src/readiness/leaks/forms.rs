@@ -194,7 +194,7 @@ fn base64url(text: &[u8]) -> Option<Vec<u8>> {
         held += 6;
         if held >= 8 {
             held -= 8;
-            bytes.push((bits >> held) as u8);
+            bytes.push(u8::try_from(bits >> held & 0xff).ok()?);
             bits &= (1 << held) - 1;
         }
     }

@@ -18,7 +18,7 @@ use std::{
 };
 
 /// Of a file no more is searched than its beginning. A secret stands in a short file, or near its top.
-pub const SEARCHED: u64 = 1 << 20;
+pub const SEARCHED: usize = 1 << 20;
 /// A NUL this near to the beginning makes a file binary, as grep has it.
 const TELLS: usize = 8 << 10;
 /// Files handed to a thread at once.
@@ -247,15 +247,15 @@ fn file(path: &Path, buffer: &mut Vec<u8>, key: &hmac::Key, found: &mut Searched
         return Ok(());
     }
     if buffer.len() == TELLS {
-        opened.take(SEARCHED + 1 - TELLS as u64).read_to_end(buffer)?;
+        opened.take((SEARCHED + 1 - TELLS) as u64).read_to_end(buffer)?;
     }
     found.files += 1;
-    if buffer.len() as u64 > SEARCHED {
+    if buffer.len() > SEARCHED {
         found.in_parts += 1;
         if found.in_part.len() < REMEMBERED {
             found.in_part.push(path.to_owned());
         }
-        buffer.truncate(SEARCHED as usize);
+        buffer.truncate(SEARCHED);
     }
     found.bytes += buffer.len() as u64;
     let mut hits = Vec::new();

@@ -115,7 +115,7 @@ pub const SABOTEURS: &[Saboteur] = &[
 
 #[cfg(test)]
 async fn tampered(plant: fn() -> Planted) -> crate::readiness::checks::Tried {
-    let mut broken: Vec<(_, (Loader, fn() -> Planted))> = vec![
+    let mut broken: Vec<(_, Case)> = vec![
         ("a loader that takes everything", (|_| None, plant)),
         ("a loader that refuses everything", (|_| Some("restrat restart tier API_KEY".into()), plant)),
         ("a loader that does not say what is wrong", (|path| refusal(path).map(|_| "no".into()), plant)),
@@ -131,7 +131,10 @@ async fn tampered(plant: fn() -> Planted) -> crate::readiness::checks::Tried {
 }
 
 #[cfg(test)]
-async fn put_before(ground: &Ground, (loader, plant): (Loader, fn() -> Planted)) -> Found {
+type Case = (Loader, fn() -> Planted);
+
+#[cfg(test)]
+async fn put_before(ground: &Ground, (loader, plant): Case) -> Found {
     let found = settle(exercise(ground, plant(), loader).await.map(judge));
     assert!(!format!("{found:?}").contains("sk-ant-api03-"), "the evidence repeats the secret");
     found

@@ -30,11 +30,12 @@ fn judge(runs: &[RunSummary], environment: &str, bound: Period, at: Timestamp) -
     let Some(last) = runs.iter().find(full) else {
         // A first run has no predecessor that could be old, and in CI every run is a first one. If only parts are
         // ever run, though, something is amiss.
-        let parts = runs.iter().filter(|run| run.partial && run.environment == environment).count();
+        let part = |run: &&RunSummary| run.state == RunState::Finished && run.environment == environment;
+        let parts = runs.iter().filter(part).count();
         return if parts == 0 {
             Found::not_applicable(format!("this is the first validation of {environment} here"))
         } else {
-            Found::warn(format!("{environment} was never validated whole, and {parts} times in parts"))
+            Found::warn(format!("{environment} was never validated whole, and {parts} times in part"))
         };
     };
     // A clock that was turned back makes it younger than nothing: then it is of now.

@@ -135,7 +135,8 @@ fn promised(settings: &Settings) -> (u32, u64) {
 /// `MemTotal:       24683668 kB`
 fn memory(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+    // In whole MiB, as people say it.
+    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024).map(|bytes| bytes >> 20 << 20)
 }
 
 #[cfg(test)]
@@ -208,7 +209,7 @@ mod tests {
 
     #[test]
     fn memory_is_read_in_bytes_or_not_at_all() {
-        assert_eq!(memory("MemFree: 1 kB\nMemTotal:       2048 kB\n"), Some(2 << 20));
+        assert_eq!(memory("MemFree: 1 kB\nMemTotal:       2051 kB\n"), Some(2 << 20));
         assert_eq!(memory("MemTotal: much\n"), None);
         assert_eq!(memory(""), None);
     }

@@ -28,17 +28,12 @@ impl Endpoint {
     /// Does what is sent there leave this machine?
     pub fn is_remote(&self) -> bool {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
-        match bare.parse::<IpAddr>() {
-            Ok(ip) => !ip.to_canonical().is_loopback(),
-            Err(_) => {
-                let host = bare.trim_end_matches('.').to_ascii_lowercase();
-                // A path is a socket of this machine.
-                !(host.is_empty()
-                    || host.starts_with('/')
-                    || host == "localhost"
-                    || host.ends_with(".localhost"))
-            }
+        if let Ok(ip) = bare.parse::<IpAddr>() {
+            return !ip.to_canonical().is_loopback();
         }
+        let host = bare.trim_end_matches('.').to_ascii_lowercase();
+        // A path is a socket of this machine.
+        !(host.is_empty() || host.starts_with('/') || host == "localhost" || host.ends_with(".localhost"))
     }
 
     pub fn address(&self) -> String {

@@ -115,6 +115,8 @@ fn look(list: &[Closed]) -> Look {
             // They come and go by the hundred: counted, and named only when something is wrong.
             Ok(_) if *what == "log" => logs += 1,
             Ok(line) => look.seen.push(format!("{what}: {line}")),
+            // Rotated away while it was looked at.
+            Err(_) if !required && !end.exists() => {}
             Err(line) => look.objections.push((end.clone(), format!("{what}: {line}"))),
         }
         above.extend(leads.iter().cloned());

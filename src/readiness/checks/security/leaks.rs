@@ -97,7 +97,7 @@ fn plant(dir: &Path) -> io::Result<Planted> {
         ("token.txt", "a token whose checksum is wrong", format!("ghp_{}000000\n", random(30)), false),
         (
             "sample.env",
-            "placeholders",
+            "a placeholder",
             "API_KEY=your-key-here\nSECRET=<secret>\nPASSWORD=env:PASSWORD\n".into(),
             false,
         ),

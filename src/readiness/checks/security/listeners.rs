@@ -35,6 +35,9 @@ pub struct Listener {
     inode: u64,
 }
 
+/// A listener with whose it is.
+type Owned = (String, Listener);
+
 /// A process of the fleet and the sockets that it holds; none if the kernel does not tell us.
 struct Member {
     who: String,
@@ -80,11 +83,7 @@ fn cannot(error: io::Error) -> Fault {
 }
 
 /// The fleet's listeners with whose they are, and the members of whom that cannot be known.
-fn look(
-    table: &Table,
-    fleet_id: &str,
-    sockets: Sockets,
-) -> Result<(Vec<(String, Listener)>, Vec<String>), Fault> {
+fn look(table: &Table, fleet_id: &str, sockets: Sockets) -> Result<(Vec<Owned>, Vec<String>), Fault> {
     let members = members(table, fleet_id);
     let listening = sockets().map_err(cannot)?;
     let mut by_inode: HashMap<u64, &str> = HashMap::new();
@@ -95,7 +94,7 @@ fn look(
             Some(sockets) => by_inode.extend(sockets.iter().map(|inode| (*inode, member.who.as_str()))),
             // A uid that is the agent's alone names it as well.
             None if member.uid != own && member.uid != 0 => {
-                by_uid.extend([(member.uid, member.who.as_str())])
+                by_uid.extend([(member.uid, member.who.as_str())]);
             }
             None => hidden.push(member.who.clone()),
         }
@@ -123,7 +122,8 @@ fn members(table: &Table, fleet_id: &str) -> Vec<Member> {
         let who = ours(process.pid)?;
         // One that ended meanwhile holds nothing.
         let uid = fs::metadata(format!("/proc/{}", process.pid)).ok()?.uid();
-        Some(Member { who, uid, sockets: held(process.pid).ok() })
+        let sockets = held(process.pid).ok();
+        (sockets.is_some() || process.is_alive_now()).then_some(Member { who, uid, sockets })
     });
     members.collect()
 }
@@ -201,7 +201,7 @@ fn allowed(settings: &Settings, fleet: &FleetSnapshot) -> Allowed {
     allowed
 }
 
-fn judge(mut proof: Proof, found: &[(String, Listener)], hidden: &[String], allowed: &Allowed) -> Found {
+fn judge(mut proof: Proof, found: &[Owned], hidden: &[String], allowed: &Allowed) -> Found {
     let blind = proof.broken();
     let mut open = Vec::new();
     let mut shown = 0;

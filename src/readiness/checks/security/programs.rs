@@ -103,7 +103,7 @@ fn mapped(maps: &str) -> Vec<PathBuf> {
             Some(field)
         };
         let (_range, rights) = (field()?, field()?);
-        (field()?, field()?, field()?);
+        let (_offset, _device, _inode) = (field()?, field()?, field()?);
         let path = rest.trim_start();
         (rights.contains('x') && path.starts_with('/') && !path.ends_with(" (deleted)")).then(|| path.into())
     };

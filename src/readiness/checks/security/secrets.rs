@@ -43,27 +43,8 @@ async fn exercise_secrets(ground: &Ground, (daemon_logs, care): (Option<PathBuf>
         fs::write(&file, &secret)
             .and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(0o600)))
             .map_err(|error| Fault::internal(format!("cannot plant a secret: {error}")))?;
-        let says = match care {
-            #[cfg(test)]
-            Care::InALog => "echo $PLANTED; exec sleep 600",
-            _ => "echo started; exec sleep 600",
-        };
-        let mut trusted = script_agent("trusted", "service", says);
-        trusted["options"]["environment"] = json!({ "PLANTED": format!("file:{}", file.display()) });
-        let script: String = match care {
-            #[cfg(test)]
-            Care::OnACommandLine => format!("sleep 600; : {secret}"),
-            _ => "echo started; exec sleep 600".into(),
-        };
-        let bystander = script_agent("bystander", "service", &script);
-        // Faults are told with what they are about: of one that has the secret, and cannot be started or falls over.
-        let mut absent = script_agent("absent", "service", "");
-        absent["options"] =
-            json!({ "command": ["/nonexistent/program"], "environment": trusted["options"]["environment"] });
-        let mut falls = script_agent("falls", "service", "exit 3");
-        falls["options"]["environment"] = trusted["options"]["environment"].clone();
-        falls["restart"] = json!({ "policy": "never" });
-        let fleet = ground.fleet(json!({ "agent": [trusted, bystander, absent, falls] }), false).await?;
+        let agents = agents(&file, &secret, care);
+        let fleet = ground.fleet(json!({ "agent": agents }), false).await?;
         let pid = |name: &'static str| {
             let up = fleet.instance(name, PATIENCE, |_, now| {
                 now.pid.is_some_and(|pid| {
@@ -142,6 +123,33 @@ async fn exercise_secrets(ground: &Ground, (daemon_logs, care): (Option<PathBuf>
         Ok(proof.judge("the secret went where it belongs and nowhere else"))
     };
     settle(exercise.await)
+}
+
+/// One that has the secret, one that must not, and two that have it and cannot be started or fall over: faults are told
+/// with what they are about.
+fn agents(
+    file: &Path,
+    #[cfg_attr(not(test), expect(unused_variables, reason = "only a careless agent is told"))] secret: &str,
+    care: Care,
+) -> [serde_json::Value; 4] {
+    const IDLE: &str = "echo started; exec sleep 600";
+    let (says, script) = match care {
+        Care::Taken => (IDLE, IDLE.to_owned()),
+        #[cfg(test)]
+        Care::InALog => ("echo $PLANTED; exec sleep 600", IDLE.to_owned()),
+        #[cfg(test)]
+        Care::OnACommandLine => (IDLE, format!("sleep 600; : {secret}")),
+    };
+    let planted = json!({ "PLANTED": format!("file:{}", file.display()) });
+    let mut trusted = script_agent("trusted", "service", says);
+    trusted["options"]["environment"] = planted.clone();
+    let bystander = script_agent("bystander", "service", &script);
+    let mut absent = script_agent("absent", "service", "");
+    absent["options"] = json!({ "command": ["/nonexistent/program"], "environment": planted });
+    let mut falls = script_agent("falls", "service", "exit 3");
+    falls["options"]["environment"] = planted;
+    falls["restart"] = json!({ "policy": "never" });
+    [trusted, bystander, absent, falls]
 }
 
 /// The log is written by a thread of its own: waits until a line that is logged now is in it. None if nothing is logged.

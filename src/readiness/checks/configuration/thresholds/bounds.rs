@@ -66,7 +66,7 @@ fn conflict(first: &Bound, second: &Bound) -> Option<String> {
     let subject = &first.subject;
     let same_grade = first.grade == second.grade;
     match (&first.want, &second.want) {
-        (Below(a), Below(b)) | (Above(a), Above(b)) if same_grade && a != b => {
+        (Below(a), Below(b)) | (Above(a), Above(b)) if same_grade && a.total_cmp(b).is_ne() => {
             Some(format!("of {subject} one asserts {} and the other {}", first.want, second.want))
         }
         (Below(most), Above(least)) | (Above(least), Below(most)) if least > most => Some(format!(
