@@ -85,10 +85,16 @@ static NAMES: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// Everything in a text that is a secret. False if this build cannot look (never seen).
+/// More in one text are the same finding, and to hold each against each takes long.
+const MOST: usize = 500;
+
+/// What in a text is a secret, up to 500 of them. False if this build cannot look (never seen).
 pub fn find(text: &[u8], hits: &mut Vec<Hit>) -> bool {
     let (Some(beginnings), Some(names)) = (&*BEGINNINGS, &*NAMES) else { return false };
     for found in beginnings.find_iter(text) {
+        if hits.len() >= MOST {
+            return true;
+        }
         let at = found.start();
         match found.as_bytes() {
             b"-----BEGIN " => hits.extend(private_key(text, at)),
@@ -98,6 +104,9 @@ pub fn find(text: &[u8], hits: &mut Vec<Hit>) -> bool {
     }
     let mut end = 0;
     for found in names.find_iter(text) {
+        if hits.len() >= MOST {
+            break;
+        }
         if found.start() >= end
             && let Some(hit) = entropy::assigned(text, found.range())
         {

@@ -4,6 +4,7 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Component, Path, PathBuf},
+    sync::Arc,
 };
 
 /// More links than the kernel itself would follow.
@@ -15,19 +16,16 @@ const STICKY: u32 = 0o1000;
 pub struct Trusted {
     /// Root, the daemon, and for an agent's own directory the agent.
     uids: BTreeSet<u32>,
-    /// Groups of which nobody but those is a member.
-    gids: BTreeSet<u32>,
+    /// What /etc/passwd and /etc/group say of who is in which group.
+    users: Arc<str>,
+    groups: Arc<str>,
 }
 
 impl Trusted {
-    /// Root and this process, and the groups that are theirs alone.
+    /// Root and this process.
     pub fn own() -> Self {
-        let own = rustix::process::geteuid().as_raw();
-        let uids = BTreeSet::from([0, own]);
-        let (users, groups) = (read("/etc/passwd"), read("/etc/group"));
-        let gids = [0, rustix::process::getegid().as_raw()];
-        let gids = gids.into_iter().filter(|gid| is_private(*gid, &uids, &users, &groups)).collect();
-        Self { uids, gids }
+        let uids = BTreeSet::from([0, rustix::process::geteuid().as_raw()]);
+        Self { uids, users: read("/etc/passwd").into(), groups: read("/etc/group").into() }
     }
 
     /// The same, and this user.
@@ -35,6 +33,26 @@ impl Trusted {
         let mut more = self.clone();
         more.uids.insert(uid);
         more
+    }
+
+    /// Is nobody else in the group? One that no database of this machine knows may have anybody in it.
+    fn alone_in(&self, gid: u32) -> bool {
+        let field = |line: &str, at: usize| {
+            line.split(':').nth(at).map(str::trim).map(str::to_owned).unwrap_or_default()
+        };
+        let uid_of = |name: &str| {
+            let line = self.users.lines().find(|line| field(line, 0) == name)?;
+            field(line, 2).parse::<u32>().ok()
+        };
+        let ours = |uid: Option<u32>| uid.is_some_and(|uid| self.uids.contains(&uid));
+        let primary = self.users.lines().filter(|line| field(line, 3).parse() == Ok(gid));
+        let primary: Vec<_> = primary.map(|line| field(line, 2).parse::<u32>().ok()).collect();
+        let lines: Vec<_> = self.groups.lines().filter(|line| field(line, 2).parse() == Ok(gid)).collect();
+        let listed: Vec<_> = lines.iter().map(|line| field(line, 3)).collect();
+        let mut listed = listed.iter().flat_map(|list| list.split(',')).filter(|name| !name.is_empty());
+        (!primary.is_empty() || !lines.is_empty())
+            && primary.into_iter().all(ours)
+            && listed.all(|name| ours(uid_of(name)))
     }
 }
 
@@ -86,8 +104,8 @@ pub fn inspect(path: &Path, forbidden: u32, trusted: &Trusted) -> Result<String,
     }
     // A link has no mode of its own.
     let mut open = if meta.is_symlink() { 0 } else { mode & forbidden };
-    // Writing for a group of which we are the only member is writing for us.
-    if trusted.gids.contains(&gid) && forbidden & 0o040 == 0 {
+    // Writing for a group in which nobody else is means writing for us.
+    if open & 0o020 != 0 && forbidden & 0o040 == 0 && trusted.alone_in(gid) {
         open &= !0o020;
     }
     if open == 0 { Ok(line) } else { Err(format!("{line}; it must not have {open:04o}")) }
@@ -107,26 +125,6 @@ fn parts(path: &Path) -> Vec<PathBuf> {
 
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
-}
-
-/// Is nobody but these users in the group? Unknown is no: the databases of users may be elsewhere, and then only a
-/// group of whom somebody is known counts.
-fn is_private(gid: u32, uids: &BTreeSet<u32>, users: &str, groups: &str) -> bool {
-    let field = |line: &str, at: usize| line.split(':').nth(at).map(str::to_owned).unwrap_or_default();
-    let uid_of = |name: &str| {
-        users.lines().find(|line| field(line, 0) == name).and_then(|line| field(line, 2).parse::<u32>().ok())
-    };
-    let ours = |uid: Option<u32>| uid.is_some_and(|uid| uids.contains(&uid));
-    let primary = users.lines().filter(|line| field(line, 3).parse() == Ok(gid));
-    let mut primary = primary.map(|line| field(line, 2).parse::<u32>().ok()).peekable();
-    if primary.peek().is_none() {
-        return false;
-    }
-    let members = groups.lines().filter(|line| field(line, 2).parse() == Ok(gid)).map(|line| field(line, 3));
-    let members: Vec<String> = members.collect();
-    let listed =
-        members.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|name| !name.is_empty());
-    primary.all(ours) && listed.map(uid_of).all(ours)
 }
 
 #[cfg(test)]
@@ -161,29 +159,42 @@ mod tests {
         assert!(inspect_above(&base.join("open"), &trusted).is_ok(), "sticky");
     }
 
+    fn trusted(uids: &[u32], users: &str, groups: &str) -> Trusted {
+        Trusted { uids: uids.iter().copied().collect(), users: users.into(), groups: groups.into() }
+    }
+
     #[test]
     fn a_group_is_ours_when_nobody_else_is_in_it() {
         let users = "root:x:0:0::/:\nana:x:1000:1000::/:\nbob:x:1001:100::/:\neve:x:1002:100::/:\n";
-        let groups = "root:x:0:\nana:x:1000:\nusers:x:100:\ndocker:x:999:eve\nana2:x:1000:eve\n";
-        let own = BTreeSet::from([0, 1000]);
-        assert!(is_private(0, &own, users, groups));
-        assert!(!is_private(1000, &own, users, groups), "eve is in it by another line");
-        assert!(is_private(1000, &own, users, "ana:x:1000:\n"));
-        assert!(!is_private(100, &own, users, groups), "a group of many");
-        assert!(!is_private(4242, &own, users, groups), "a group of which nothing is known");
+        let groups = "root:x:0:\nana:x:1000:\nstaff:x:50:\nusers:x:100:\ndocker:x:999:eve\n";
+        let own = trusted(&[0, 1000], users, groups);
+        for (gid, alone, why) in [
+            (0, true, "root's"),
+            (1000, true, "ana's own"),
+            (50, true, "nobody is in it"),
+            (100, false, "a group of many"),
+            (999, false, "eve is in it by name"),
+            (4242, false, "nothing is known of it"),
+        ] {
+            assert_eq!(own.alone_in(gid), alone, "{why}");
+        }
+        assert!(
+            !trusted(&[0, 1000], users, "ana:x:1000:\nalso:x:1000:eve\n").alone_in(1000),
+            "by another line"
+        );
     }
 
     #[test]
     fn a_group_that_is_not_ours_may_not_write() {
         let dir = tempfile::tempdir().expect("a directory");
         chmod(dir.path(), 0o770);
-        let mut trusted = Trusted::own();
-        trusted.gids.clear();
-        assert!(inspect_above(dir.path(), &trusted).is_err());
-        trusted.gids.insert(rustix::process::getegid().as_raw());
-        assert!(inspect_above(dir.path(), &trusted).is_ok());
-        assert!(inspect(dir.path(), 0o077, &trusted).is_err(), "private is private");
-        trusted.uids.clear();
-        assert!(inspect_above(dir.path(), &trusted).is_err(), "another's");
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let users = format!("us:x:{uid}:{gid}::/:\n");
+        let shared = trusted(&[uid], &format!("{users}eve:x:4242:{gid}::/:\n"), "");
+        assert!(inspect_above(dir.path(), &shared).is_err());
+        let alone = trusted(&[uid], &users, "");
+        assert!(inspect_above(dir.path(), &alone).is_ok());
+        assert!(inspect(dir.path(), 0o077, &alone).is_err(), "private is private");
+        assert!(inspect_above(dir.path(), &trusted(&[uid + 1], &users, "")).is_err(), "another's");
     }
 }
