@@ -10,6 +10,7 @@ mod notify;
 mod reload;
 mod roster;
 mod route;
+mod scratch_writer;
 mod server;
 
 pub use app::{App, Control};
@@ -18,3 +19,4 @@ pub use lifecycle::run;
 pub use logging::Voice;
 pub use reload::{Fresh, ReloadReport, Reread};
 pub use route::{Body, Route};
+pub use scratch_writer::write_until_killed;

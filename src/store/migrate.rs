@@ -1,6 +1,6 @@
 //! The schema's versions: only ever added. A file newer than this program, or somebody else's, is refused untouched;
 //! a file that will be changed is copied first.
-use super::{StoreError, StoreErrorKind, backup, error::Result};
+use super::{StoreError, StoreErrorKind, backup, error::Result, open::Regime};
 use jiff::Timestamp;
 use rusqlite::Connection;
 use rusqlite_migration::{M, Migrations};
@@ -19,6 +19,7 @@ pub(super) fn to_head(
     migrations: &[&str],
     backups: &Path,
     now: Timestamp,
+    regime: Regime,
 ) -> Result<()> {
     let wrap = |error: rusqlite::Error| StoreError::from_sqlite("read the version of the database", &error);
     let (version, application): (i64, i32) = connection
@@ -36,17 +37,17 @@ pub(super) fn to_head(
         )
         .hint("choose another daemon.state_dir, or move the file away"));
     }
-    if version > head {
+    if version > head && regime.refuse_newer {
         return Err(StoreError::new(
             StoreErrorKind::Unusable,
             format!("cannot open the database: its schema is version {version}, and this agentd knows up to {head}"),
         )
         .hint("run the newer agentd that wrote it, or put back a copy from `backups` in the state directory"));
     }
-    if version == head {
+    if version >= head {
         return Ok(());
     }
-    if version > 0 {
+    if version > 0 && regime.copy_first {
         backup::before_migration(connection, backups, version, now)?;
     }
     Migrations::new(migrations.iter().map(|sql| M::up(sql).foreign_key_check()).collect())
@@ -69,7 +70,7 @@ mod tests {
         resilience::Clock,
         store::{
             Store,
-            open::{Regime, writer},
+            open::writer,
             scratch::{event, report},
         },
     };
@@ -89,7 +90,7 @@ mod tests {
     fn migrate(home: &Path, more: &[&str]) -> Result<()> {
         let all: Vec<&str> = MIGRATIONS.iter().chain(more).copied().collect();
         let mut connection = writer(&home.join("agentd.db"), Regime::DURABLE)?;
-        to_head(&mut connection, &all, &home.join("backups"), Timestamp::now())
+        to_head(&mut connection, &all, &home.join("backups"), Timestamp::now(), Regime::DURABLE)
     }
 
     fn copies(home: &Path) -> Vec<PathBuf> {

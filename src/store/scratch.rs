@@ -25,6 +25,16 @@ pub(crate) enum Flaw {
     NoRollback,
     /// A query that fails takes its reader with it.
     LosesReaders,
+    /// Each operation is kept by itself, before those that share its commit.
+    NoTransaction,
+    /// Callers are told "done" before COMMIT.
+    HastyAcknowledgement,
+    /// Each query takes 120 ms longer than it should.
+    SlowReaders,
+    /// A file of a newer version is opened.
+    TakesNewer,
+    /// A migration makes no copy first.
+    NoCopy,
 }
 
 impl Flaw {
@@ -36,6 +46,11 @@ impl Flaw {
             Self::ReadersWrite => Regime { query_only: false, ..sound },
             Self::NoRollback => Regime { undo: false, ..sound },
             Self::LosesReaders => Regime { give_back: false, ..sound },
+            Self::NoTransaction => Regime { transact: false, ..sound },
+            Self::HastyAcknowledgement => Regime { commit_first: false, ..sound },
+            Self::SlowReaders => Regime { drag: Duration::from_millis(120), ..sound },
+            Self::TakesNewer => Regime { refuse_newer: false, ..sound },
+            Self::NoCopy => Regime { copy_first: false, ..sound },
         }
     }
 }

@@ -1,0 +1,124 @@
+//! How long queries wait and take: as the live histograms have it, and in a burst of its own.
+#[cfg(test)]
+use crate::{
+    config::StoreSettings,
+    readiness::checks::{Saboteur, tried},
+    store::Flaw,
+};
+use crate::{
+    domain::{Percentiles, StoreStats},
+    readiness::{Found, Proof},
+    store::Store,
+};
+#[cfg(test)]
+use futures_util::FutureExt;
+
+/// The 95th percentile must be below.
+const LIMIT_MS: f64 = 100.0;
+const ROUNDS: usize = 5;
+const QUERIES: usize = 20;
+const AT_ONCE: usize = 8;
+
+pub async fn measured(store: &Store) -> Found {
+    // Before the burst, which is in them too afterwards.
+    let live = store.stats();
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        match store.time_queries(QUERIES, AT_ONCE).await {
+            Ok(times) => rounds.push(p95(times)),
+            Err(error) => return Found::error(error.to_string()),
+        }
+    }
+    judge(&live, &rounds)
+}
+
+/// The largest but one of twenty; none unless every query was timed.
+fn p95(mut times: Vec<f64>) -> Option<f64> {
+    times.sort_by(f64::total_cmp);
+    let whole = times.len() == QUERIES && times.iter().all(|time| time.is_finite());
+    whole.then(|| times.get((QUERIES * 95).div_ceil(100) - 1).copied()).flatten()
+}
+
+fn judge(live: &StoreStats, rounds: &[Option<f64>]) -> Found {
+    let Some(rounds) = rounds.iter().copied().collect::<Option<Vec<f64>>>().filter(|all| !all.is_empty())
+    else {
+        return Found::error("nothing was measured: queries of the burst are missing");
+    };
+    if live.query.count == 0 || live.wait.count == 0 {
+        return Found::error("nothing was measured: the daemon has read nothing so far");
+    }
+    let low = rounds.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = rounds.iter().copied().fold(0.0, f64::max);
+    let burst = format!(
+        "{} rounds of {QUERIES} queries, {AT_ONCE} at a time: 95th percentiles from {low:.2} to {high:.2} ms",
+        rounds.len()
+    );
+    let mut proof = Proof::default();
+    let mut held = |what: &str, seen: &Percentiles| {
+        proof.holds(
+            seen.p95 < LIMIT_MS,
+            format!(
+                "{what}, {} since the daemon started: median {:.2}, 95th percentile {:.2}, longest {:.2} ms, limit \
+                 {LIMIT_MS} ms",
+                seen.count, seen.p50, seen.p95, seen.max
+            ),
+        );
+    };
+    held("queries", &live.query);
+    held("waits for a reader", &live.wait);
+    if low < LIMIT_MS && high >= LIMIT_MS {
+        return Found::error(format!(
+            "{burst}: they straddle the limit of {LIMIT_MS} ms, so nothing is decided"
+        ));
+    }
+    proof.holds(high < LIMIT_MS, burst);
+    proof.judge(format!(
+        "95th percentile of queries {:.2} ms, of waits {:.2} ms, in a burst {high:.2} ms",
+        live.query.p95, live.wait.p95
+    ))
+}
+
+#[cfg(test)]
+pub const SABOTEUR: Saboteur = Saboteur {
+    of: "DB-007",
+    at_work: || {
+        async fn exercise(ground: &crate::readiness::Ground, flaw: Option<Flaw>) -> Found {
+            let (_plot, store) = super::opened(ground, &StoreSettings::default(), flaw);
+            store.time_queries(4, 2).await.expect("a first few");
+            let found = measured(&store).await;
+            store.close().await;
+            found
+        }
+        tried(exercise, None, [("readers that take 120 ms more", Some(Flaw::SlowReaders))]).boxed()
+    },
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Outcome;
+
+    #[test]
+    fn no_sample_is_no_pass_and_what_straddles_is_no_coin_toss() {
+        let seen = |count, p95| Percentiles { count, p95, ..Percentiles::default() };
+        let live = |query, wait| StoreStats { query, wait, ..StoreStats::default() };
+        let fast = live(seen(9, 1.0), seen(9, 1.0));
+        let some = |rounds: &[f64]| rounds.iter().copied().map(Some).collect::<Vec<_>>();
+        let table = [
+            (fast.clone(), some(&[1.0, 2.0]), Outcome::Pass),
+            (fast.clone(), vec![], Outcome::Error),
+            (fast.clone(), vec![Some(1.0), None], Outcome::Error),
+            (live(seen(0, 0.0), seen(9, 1.0)), some(&[1.0]), Outcome::Error),
+            (live(seen(9, 1.0), seen(0, 0.0)), some(&[1.0]), Outcome::Error),
+            (fast.clone(), some(&[99.0, 101.0]), Outcome::Error),
+            (fast, some(&[100.0, 120.0]), Outcome::Fail),
+            (live(seen(9, 100.0), seen(9, 1.0)), some(&[1.0]), Outcome::Fail),
+            (live(seen(9, 1.0), seen(9, 250.0)), some(&[1.0]), Outcome::Fail),
+        ];
+        for (live, rounds, outcome) in table {
+            assert_eq!(judge(&live, &rounds).outcome, outcome, "{live:?} {rounds:?}");
+        }
+        assert_eq!(p95(vec![1.0; QUERIES - 1]), None, "a query is missing");
+        assert_eq!(p95((0..20).map(f64::from).collect()), Some(18.0));
+    }
+}
