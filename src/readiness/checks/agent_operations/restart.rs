@@ -1,5 +1,7 @@
 //! Scratch agents are killed and fail on purpose: who comes back, who does not, and who is given up.
 use super::PATIENCE;
+#[cfg(test)]
+use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     domain::AgentState,
     readiness::{
@@ -9,6 +11,8 @@ use crate::{
         survivors,
     },
 };
+#[cfg(test)]
+use futures_util::FutureExt;
 use serde_json::json;
 use std::{fs, path::Path};
 use tokio::time::Instant;
@@ -118,17 +122,13 @@ pub async fn latched(ground: &Ground, latch: &str) -> Found {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::readiness::checks::tells_apart;
+pub const SABOTEUR_OF_RESTARTED: Saboteur = Saboteur {
+    of: "AO-003",
+    at_work: || tried(restarted, "on-failure", [("a policy that does not restart", "never")]).boxed(),
+};
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_restart_is_proved_and_a_policy_that_does_not_restart_is_found() {
-        tells_apart(restarted, "on-failure", ["never"]).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_latch_is_proved_and_one_that_never_latches_is_found() {
-        tells_apart(latched, "3 in 30s", ["1000000 in 1s"]).await;
-    }
-}
+#[cfg(test)]
+pub const SABOTEUR_OF_LATCHED: Saboteur = Saboteur {
+    of: "AO-004",
+    at_work: || tried(latched, "3 in 30s", [("a latch that never latches", "1000000 in 1s")]).boxed(),
+};
