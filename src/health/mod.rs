@@ -21,4 +21,5 @@ mod words;
 
 pub use look::{Prepared, look};
 pub use monitor::{Monitor, MonitorParts};
+pub use probe::inspect_postgres;
 pub use target::Target;

@@ -32,12 +32,12 @@ pub fn marked(mark: &str) -> io::Result<Vec<i32>> {
     Ok(found)
 }
 
-/// The instance that a process says it is of; `Some(None)` if it says nothing, `None` if we may not look into it.
-pub fn instance(pid: i32) -> Option<Option<String>> {
-    let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+/// The instance that a process says it is of, if it says so; an error if we may not look into it.
+pub fn instance(pid: i32) -> io::Result<Option<String>> {
+    let environ = fs::read(format!("/proc/{pid}/environ"))?;
     let prefix = format!("{INSTANCE}=");
     let name = environ.split(|byte| *byte == 0).find_map(|pair| pair.strip_prefix(prefix.as_bytes()));
-    Some(name.map(|name| String::from_utf8_lossy(name).into_owned()))
+    Ok(name.map(|name| String::from_utf8_lossy(name).into_owned()))
 }
 
 /// Kills until none is left, since they may fork meanwhile; gives up after two seconds.

@@ -9,6 +9,11 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "postgres")]
+mod inspect;
+#[cfg(feature = "postgres")]
+pub use inspect::inspect_postgres;
+
 /// How long to wait for a writer that locks the file.
 const BUSY: Duration = Duration::from_secs(1);
 

@@ -96,7 +96,7 @@ mod tests {
                 Err(error) => assert_eq!(error.kind, StoreErrorKind::Unusable, "{error:?}"),
                 Ok(damaged) => match damaged.integrity().await {
                     Ok(facts) => {
-                        assert!(!facts.damage.is_empty() || facts.dangling > 0, "{how:?}: {facts:?}")
+                        assert!(!facts.damage.is_empty() || facts.dangling > 0, "{how:?}: {facts:?}");
                     }
                     Err(error) => assert_eq!(error.kind, StoreErrorKind::Unusable, "{error:?}"),
                 },

@@ -74,11 +74,11 @@ impl Seen {
     fn identify(&mut self, id: &str, pid: Option<i32>) {
         let Some(pid) = pid else { return };
         match survivors::instance(pid) {
-            Some(name) if name.as_deref() == Some(id) => self.identified += 1,
-            Some(Some(other)) => self.object(id, format!("pid {pid} is {}", other.escape_debug())),
-            Some(None) => self.object(id, format!("pid {pid} is none of our processes")),
-            None if survivors::alive(pid) => self.hidden += 1,
-            None => self.object(id, format!("pid {pid} is gone")),
+            Ok(name) if name.as_deref() == Some(id) => self.identified += 1,
+            Ok(Some(other)) => self.object(id, format!("pid {pid} is {}", other.escape_debug())),
+            Ok(None) => self.object(id, format!("pid {pid} is none of our processes")),
+            Err(_) if survivors::alive(pid) => self.hidden += 1,
+            Err(_) => self.object(id, format!("pid {pid} is gone")),
         }
     }
 

@@ -19,7 +19,7 @@ use std::{fs, path::Path, time::Duration};
 use tokio::time::Instant;
 
 /// How much the scratch agent prints.
-const FLOOD: usize = 48 << 20;
+const FLOOD: usize = 32 << 20;
 /// Rotations that are kept of its log.
 const KEEP: u64 = 2;
 

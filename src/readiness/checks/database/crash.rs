@@ -30,7 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// This very program, whatever has become of its file.
 pub fn own_program() -> Command {
     let mut own = Command::new("/proc/self/exe");
-    own.arg("--scratch-writer");
+    // Nothing that the daemon was given is for it.
+    own.arg("--scratch-writer").env_clear();
     own
 }
 

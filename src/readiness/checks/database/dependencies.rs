@@ -90,24 +90,23 @@ fn nowhere(ground: &Ground, kind: &str) -> Result<Value, Fault> {
 pub const SABOTEUR: Saboteur = Saboteur {
     of: "DB-011",
     at_work: || {
-        async fn exercise(ground: &Ground, options: fn(&std::path::Path) -> Value) -> Found {
+        use crate::store::foreign::tests::{COUNT, NONE, make};
+        type Options = fn(&std::path::Path) -> Value;
+        async fn exercise(ground: &Ground, options: Options) -> Found {
             let plot = ground.plot().expect("a plot");
-            let store = ground.store(&plot, &crate::config::StoreSettings::default()).await.expect("a file");
-            store.close().await;
-            let options = options(&plot.path().join("scratch.db"));
-            let dependency = json!({ "name": "app-db", "kind": "sqlite", "options": options });
+            let file = plot.path().join("app.db");
+            make(&file);
+            let dependency = json!({ "name": "app-db", "kind": "sqlite", "options": options(&file) });
             let dependency = serde_json::from_value(dependency).expect("settings");
             reachable(ground, &[dependency]).await
         }
-        type Options = fn(&std::path::Path) -> Value;
-        let sound: Options =
-            |file| json!({ "path": file, "query": "SELECT count(*) FROM meta", "expect": 1 });
+        let sound: Options = |file| json!({ "path": file, "query": COUNT, "expect": 2 });
         let broken: [(_, Options); 3] = [
             ("a file that is gone", |file| json!({ "path": file.with_extension("gone") })),
-            ("a table that is not there", |file| json!({ "path": file, "query": "SELECT 1 FROM absent" })),
+            ("an answer without a row", |file| json!({ "path": file, "query": NONE, "expect": 1 })),
             (
                 "an answer that is not the one wanted",
-                |file| json!({ "path": file, "query": "SELECT count(*) FROM meta", "expect": 2 }),
+                |file| json!({ "path": file, "query": COUNT, "expect": 3 }),
             ),
         ];
         tried(exercise, sound, broken).boxed()

@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn no_sample_is_no_pass_and_what_straddles_is_no_coin_toss() {
         let seen = |count, p95| Percentiles { count, p95, ..Percentiles::default() };
-        let live = |query, wait| StoreStats { query, wait, ..StoreStats::default() };
+        let live = |query, wait| StoreStats { wait, query, ..StoreStats::default() };
         let fast = live(seen(9, 1.0), seen(9, 1.0));
         let some = |rounds: &[f64]| rounds.iter().copied().map(Some).collect::<Vec<_>>();
         let table = [

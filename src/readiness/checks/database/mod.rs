@@ -7,6 +7,7 @@ mod integrity;
 mod latency;
 mod pool;
 mod retention;
+mod rights;
 mod space;
 mod versions;
 mod writes;
@@ -173,6 +174,19 @@ pub const CHECKS: &[Check] = &[
         quiet: false,
         run: |evidence| dependencies::reachable(&evidence.ground, &evidence.settings.dependencies).boxed(),
     },
+    Check {
+        id: "DB-012",
+        title: "the applications' PostgreSQL roles have no needless rights, and migrations are at head",
+        category: Category::Database,
+        severity: Severity::Blocker,
+        weight: 2,
+        why: "an agent that can be talked into SQL does whatever its role may do",
+        how: "each dependency of kind postgres is asked for its role: no superuser, no right to create databases or roles, to replicate, or to pass over row security, none by membership, no table of its own beyond `tables` where they are declared; and its declared migration must have been applied. In development a warning",
+        fix: "`ALTER ROLE … NOSUPERUSER NOCREATEDB NOCREATEROLE`, let another role own the tables; apply the migrations",
+        exercised: false,
+        quiet: false,
+        run: |evidence| rights::fit(evidence).boxed(),
+    },
 ];
 
 #[cfg(test)]
@@ -188,6 +202,7 @@ pub const SABOTEURS: &[super::Saboteur] = &[
     versions::SABOTEUR,
     retention::SABOTEUR,
     dependencies::SABOTEUR,
+    rights::SABOTEUR,
 ];
 
 /// What is done to a store that nobody else uses.

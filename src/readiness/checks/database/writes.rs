@@ -96,13 +96,15 @@ mod tests {
     use super::*;
     use crate::domain::Outcome;
 
+    type Steps<'a> = &'a [&'a str];
+
     #[test]
     fn a_rollback_turned_into_a_commit_is_found() {
         let facts = |kept: &[&str], refused: &[&str], early: &[&str]| {
             let own = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
             RollbackFacts { kept: own(kept), refused: own(refused), seen_early: own(early), transactions: 1 }
         };
-        let table: &[(&[&str], &[&str], &[&str], Outcome)] = &[
+        let table: [(Steps, Steps, Steps, Outcome); 6] = [
             (&["before", "after"], &["failed", "panicked"], &[], Outcome::Pass),
             (&["before", "after"], &["failed", "panicked"], &["before"], Outcome::Fail),
             (&["before", "failed", "panicked", "after"], &["failed", "panicked"], &[], Outcome::Fail),
@@ -112,7 +114,7 @@ mod tests {
         ];
         for (kept, refused, early, outcome) in table {
             let found = judge_rollback(&facts(kept, refused, early));
-            assert_eq!(found.outcome, *outcome, "{kept:?} {refused:?} {early:?}");
+            assert_eq!(found.outcome, outcome, "{kept:?} {refused:?} {early:?}");
         }
     }
 
