@@ -106,9 +106,13 @@ impl Seen {
                 self.identified, self.hidden
             ));
         let more = self.problems.len().saturating_sub(TOLD);
-        let found = self.problems.iter().take(TOLD).fold(found, |found, (who, what)| {
-            found.seen(format!("{who}: {what}")).about(format!("agent/{who}"), what.clone())
-        });
+        let told = self.problems.iter().take(TOLD).map(|(who, what)| format!("{who}: {what}"));
+        let found = found.all_seen(told);
+        // All of them are named: a waiver must not speak for what it was not shown.
+        let found = self
+            .problems
+            .iter()
+            .fold(found, |found, (who, what)| found.about(format!("agent/{who}"), what.clone()));
         if more > 0 { found.seen(format!("and {more} more")) } else { found }
     }
 }

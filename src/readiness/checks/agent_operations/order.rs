@@ -3,13 +3,16 @@ use super::{ANSWERS, PATIENCE};
 #[cfg(test)]
 use crate::readiness::checks::{Saboteur, tried};
 use crate::{
-    domain::{AgentState, Event, EventKind},
+    domain::{AgentState, Event, EventKind, Fault},
     readiness::{Found, Ground, Proof, check::settle, proof::script_agent},
+    store::Store,
 };
 #[cfg(test)]
 use futures_util::FutureExt;
+use jiff::Timestamp;
 use serde_json::json;
-use std::fs;
+use std::{fs, time::Duration};
+use tokio::time::{Instant, sleep};
 
 /// `needs` is what the second depends on; a test takes it away.
 pub async fn kept(ground: &Ground, needs: &[&str]) -> Found {
@@ -32,7 +35,7 @@ pub async fn kept(ground: &Ground, needs: &[&str]) -> Found {
                 fleet.agents.iter().all(|agent| agent.state == AgentState::Ready).then_some(())
             })
             .await;
-        let events = fleet.store().events(0, 100).await?;
+        let events = told(fleet.store()).await?;
         let word = fs::read_to_string(&seen).unwrap_or_default();
         fleet.finish().await;
         if both.is_none() {
@@ -43,14 +46,30 @@ pub async fn kept(ground: &Ground, needs: &[&str]) -> Found {
     settle(exercise.await)
 }
 
-fn judge(word: &str, events: &[Event]) -> Found {
-    let at = |agent: &str, kind| {
-        let of = |event: &&Event| {
-            event.kind == kind && event.instance.as_ref().is_some_and(|id| id.agent.as_str() == agent)
-        };
-        events.iter().find(of).map(|event| (event.seq, event.at))
+/// Events are written beside what they tell of: once the last is there, so are those before it.
+async fn told(store: &Store) -> Result<Vec<Event>, Fault> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let events = store.events(0, 100).await?;
+        let all =
+            ["base", "front"].iter().all(|agent| first(&events, agent, EventKind::AgentReady).is_some());
+        if all || Instant::now() >= end {
+            return Ok(events);
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn first(events: &[Event], agent: &str, kind: EventKind) -> Option<(u64, Timestamp)> {
+    let of = |event: &&Event| {
+        event.kind == kind && event.instance.as_ref().is_some_and(|id| id.agent.as_str() == agent)
     };
-    let (ready, started) = (at("base", EventKind::AgentReady), at("front", EventKind::AgentStarted));
+    events.iter().find(of).map(|event| (event.seq, event.at))
+}
+
+fn judge(word: &str, events: &[Event]) -> Found {
+    let ready = first(events, "base", EventKind::AgentReady);
+    let started = first(events, "front", EventKind::AgentStarted);
     let mut proof = Proof::default();
     proof.holds(
         word == "after",
