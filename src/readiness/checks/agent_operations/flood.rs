@@ -19,7 +19,7 @@ use std::{fs, path::Path, time::Duration};
 use tokio::time::Instant;
 
 /// How much the scratch agent prints.
-const FLOOD: usize = 32 << 20;
+const FLOOD: usize = 16 << 20;
 /// Rotations that are kept of its log.
 const KEEP: u64 = 2;
 
@@ -34,7 +34,7 @@ pub struct Bounds {
     hoard: usize,
 }
 
-pub const BOUNDS: Bounds = Bounds { log: 1 << 20, growth: FLOOD as u64 / 12, hoard: 0 };
+pub const BOUNDS: Bounds = Bounds { log: 1 << 20, growth: FLOOD as u64 / 8, hoard: 0 };
 /// How long the flood may take. What is proved are bounds of memory and disk, not a speed.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -80,7 +80,7 @@ pub async fn bounded(ground: &Ground, bounds: Bounds) -> Found {
             ),
         );
         let grown = peak.saturating_sub(before);
-        proof.holds(before > 0 && grown <= bounds.growth, format!("the daemon's resident memory grew by at most {grown} bytes, {} are allowed, a twelfth of the flood (source: VmRSS in /proc/self/status)", bounds.growth));
+        proof.holds(before > 0 && grown <= bounds.growth, format!("the daemon's resident memory grew by at most {grown} bytes, {} are allowed, an eighth of the flood (source: VmRSS in /proc/self/status)", bounds.growth));
         proof.holds(
             (2..=KEEP + 1).contains(&files),
             format!("its log is {files} files, {KEEP} rotations and the live one are allowed"),

@@ -110,7 +110,7 @@ pub const CHECKS: &[Check] = &[
         severity: Severity::Blocker,
         weight: 2,
         why: "a mean hides the one query in twenty that everybody waits for",
-        how: "the histograms of the daemon's own pool since its start (over the limit by fewer than 1,000 queries decides nothing: that may be this validation), and nine rounds of twenty real reads, ten at a time, without the two at either end; rounds on both sides of the limit decide nothing",
+        how: "the histograms of the daemon's own pool since its start (judged from 1,000 queries on: fewer may be those of this validation), and nine rounds of twenty real reads, ten at a time, without the two at either end; rounds on both sides of the limit decide nothing",
         fix: "move the state directory to a faster disk, raise store.readers_min, or shorten [retention]",
         exercised: true,
         quiet: true,
