@@ -15,7 +15,7 @@ use crate::{
     config::{self, Kinds, Paths, Problems, Settings, Sources},
     domain::{EventKind, Fault, FaultKind, Permission},
     health::{Monitor, MonitorParts},
-    readiness::{Readiness, ReadinessParts},
+    readiness::{Readiness, ReadinessParts, Started},
     resilience::Clock,
     store::Store,
 };
@@ -23,7 +23,8 @@ use std::{
     fs::{self, DirBuilder, Permissions},
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
+    time::Instant,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -39,11 +40,14 @@ pub struct Plan {
     /// For a reload.
     pub reread: Reread,
     pub routes: Vec<Route>,
+    /// When the daemon began, before it read its configuration.
+    pub began: Instant,
 }
 
 impl Plan {
     /// From the sources of a configuration; a reload reads the same ones again.
     pub fn read(sources: Sources, routes: Vec<Route>) -> Result<Self, Fault> {
+        let began = Instant::now();
         let loaded = config::load(&sources, &kinds()).map_err(|problems| unusable(&problems))?;
         let reread = move || {
             let loaded = config::load(&sources, &kinds()).map_err(|problems| unusable(&problems))?;
@@ -56,6 +60,7 @@ impl Plan {
             warnings: (!loaded.warnings.is_empty()).then(|| loaded.warnings.render(false)),
             reread: Arc::new(reread),
             routes,
+            began,
         })
     }
 }
@@ -111,6 +116,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let (settings_tx, settings) = watch::channel(settings);
     let (digest_tx, config_digest) = watch::channel(plan.config_digest);
     let (policy_tx, policy) = watch::channel(Arc::new(policy));
+    let started = Arc::new(OnceLock::new());
     let readiness = Readiness::new(ReadinessParts {
         settings: settings.clone(),
         config_file: plan.config_file.clone(),
@@ -125,6 +131,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         monitor: monitor.clone(),
         clock: clock.clone(),
         gate: Some(Arc::new(Door::new(&plan.routes))),
+        started: Arc::clone(&started),
     });
     let app = App {
         settings,
@@ -162,9 +169,17 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         listeners.spawn(server.serve(closing.clone()));
     }
     listeners.close();
+    let took = plan.began.elapsed();
+    // Nobody else sets it.
+    let _ = started.set(Started { at: started_at, took });
     app.note(
         EventKind::DaemonStarted,
-        format!("agentd {} as pid {}", env!("CARGO_PKG_VERSION"), std::process::id()),
+        format!(
+            "agentd {} as pid {}, serving after {} ms",
+            env!("CARGO_PKG_VERSION"),
+            std::process::id(),
+            took.as_millis()
+        ),
     )
     .await;
     Ok(Running { app, listeners, closing, _lock: lock })

@@ -1,6 +1,6 @@
 //! What checks may look at: a read-only view of the running system. Each look happens once a run, so that all checks
 //! of a run judge the same moment.
-use super::{Gate, Ground, ReadinessParts, Reread};
+use super::{Gate, Ground, ReadinessParts, Reread, Started};
 use crate::{
     agents::Supervisor,
     config::{AgentSettings, Paths, Settings},
@@ -29,6 +29,8 @@ pub struct Evidence {
     /// The day to judge for; not always the one that it is.
     pub judged_at: Timestamp,
     pub gate: Option<Arc<dyn Gate>>,
+    /// None while the daemon has not come to serve.
+    pub started: Option<Started>,
     /// Where controls are exercised, away from the real ones.
     pub ground: Ground,
     fleet: OnceLock<FleetSnapshot>,
@@ -49,6 +51,7 @@ impl Evidence {
             clock: parts.clock.clone(),
             judged_at: as_of.unwrap_or_else(|| parts.clock.now()),
             gate: parts.gate.clone(),
+            started: parts.started.get().copied(),
             ground,
             fleet: OnceLock::new(),
             probes: OnceLock::new(),

@@ -16,4 +16,4 @@ pub use evidence::Evidence;
 pub use gate::{Gate, GateAnswer};
 pub use proof::{Ground, Plot, ScratchFleet};
 pub use score::{Scored, Terms, agrees, recompute, score};
-pub use service::{Progress, Readiness, ReadinessParts, Reread, RunRequest};
+pub use service::{Progress, Readiness, ReadinessParts, Reread, RunRequest, Started};

@@ -169,6 +169,11 @@ impl ScratchFleet {
         &self.live().store
     }
 
+    /// None where it is not watched.
+    pub fn monitor(&self) -> Option<&Monitor> {
+        self.live().monitor.as_ref()
+    }
+
     pub fn settings(&self) -> &Settings {
         &self.live().settings
     }

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -50,6 +50,15 @@ pub struct ReadinessParts {
     pub clock: Clock,
     /// The daemon's own door; without it the check that a caller without permission is refused cannot measure.
     pub gate: Option<Arc<dyn Gate>>,
+    /// Set once the daemon serves.
+    pub started: Arc<OnceLock<Started>>,
+}
+
+/// When the daemon began to start and how long it took until it answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    pub at: Timestamp,
+    pub took: Duration,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -54,6 +54,7 @@ async fn bench_in(home: TempDir) -> Bench {
         monitor,
         clock,
         gate: None,
+        started: Arc::default(),
     };
     Bench { readiness: Readiness::new(parts), store, home }
 }

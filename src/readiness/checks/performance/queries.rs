@@ -1,0 +1,72 @@
+//! Real reads through the pool, timed.
+use super::figure::{Figure, Limit};
+#[cfg(test)]
+use crate::readiness::checks::{Saboteur, Tried, scratch_ground};
+use crate::{readiness::Found, store::Store};
+#[cfg(test)]
+use futures_util::FutureExt;
+use tokio::time::Instant;
+
+/// More than of other figures: a neighbour's burst may take several.
+const ROUNDS: usize = 15;
+
+/// How many reads a round, how many at a time, and how many milliseconds they may take.
+#[derive(Clone, Copy)]
+pub struct Round {
+    pub count: usize,
+    pub concurrent: usize,
+    pub limit: f64,
+}
+
+pub const TEN: Round = Round { count: 10, concurrent: 1, limit: 100.0 };
+pub const FIVE_AT_ONCE: Round = Round { count: 5, concurrent: 5, limit: 200.0 };
+
+pub async fn timed(store: &Store, round: Round) -> Found {
+    let Round { count, concurrent, limit } = round;
+    let mut samples = Vec::new();
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        match store.time_queries(count, concurrent).await {
+            // A round with fewer answers than asked for is not a round.
+            Ok(times) if times.len() == count => samples.push(started.elapsed().as_secs_f64() * 1e3),
+            Ok(times) => return Found::error(format!("{} of {count} queries were timed", times.len())),
+            Err(error) => return Found::error(error.to_string()),
+        }
+    }
+    let what = format!("{count} queries, {concurrent} at a time");
+    Limit { what: &what, unit: "ms", below: limit, figure: Figure::Median }.judge_and_doubt(&samples)
+}
+
+/// A store that is asked so much by others that each query waits for this long.
+#[cfg(test)]
+async fn besieged(round: Round, wait_ms: f64) -> Tried {
+    let (_base, ground) = scratch_ground();
+    let plot = ground.plot().expect("a plot");
+    let settings = crate::config::StoreSettings { readers_min: 1, readers_max: 1, ..Default::default() };
+    let store = ground.store(&plot, &settings).await.expect("a store");
+    let sound = timed(&store, round).await;
+    let each = store.time_queries(200, 20).await.expect("timed");
+    // With twenty at a time, each of these has waited for twenty.
+    let alone = Figure::Median.read(&each).expect("samples").value / 20.0;
+    let crowd = (1_u32..100_000).find(|crowd| f64::from(*crowd) * alone >= wait_ms).expect("a crowd");
+    let crowd = crowd as usize;
+    let others = tokio::spawn({
+        let store = store.clone();
+        async move { while store.time_queries(crowd * 50, crowd).await.is_ok() {} }
+    });
+    while store.stats().wait.max < wait_ms / 2.0 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let broken = timed(&store, round).await;
+    others.abort();
+    store.close().await;
+    Tried { sound: vec![sound], broken: vec![("a store that serves too many others", broken)] }
+}
+
+#[cfg(test)]
+pub const SABOTEUR_OF_TEN: Saboteur =
+    Saboteur { of: "PF-001", at_work: || besieged(TEN, 4.0 * TEN.limit / TEN.count as f64).boxed() };
+
+#[cfg(test)]
+pub const SABOTEUR_OF_FIVE: Saboteur =
+    Saboteur { of: "PF-002", at_work: || besieged(FIVE_AT_ONCE, 3.0 * FIVE_AT_ONCE.limit).boxed() };
