@@ -11,5 +11,6 @@ mod golden;
 mod install;
 mod python;
 mod quickstart;
+mod saboteurs;
 mod support;
 mod validate;
