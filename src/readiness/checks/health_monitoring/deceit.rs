@@ -105,14 +105,18 @@ pub async fn by_stranger(ground: &Ground, asks: Asks) -> Found {
         let (impostor, misnamed) = (server(Manner::Healthy).await?, server(Manner::Misnamed).await?);
         let port = impostor.address.port();
         let agent = |name: &str, identity: bool| {
-            let probe = json!({
+            let mut probe = json!({
                 "name": "ready",
                 "role": "readiness",
                 "kind": "tcp",
                 "every": millis(EVERY),
                 "deadline": millis(UNHURRIED),
-                "options": { "port": port, "identity": identity },
+                "options": { "port": port },
             });
+            // Where it is not switched off nobody switches it on either: a supervised agent is identified by default.
+            if !identity {
+                probe["options"]["identity"] = json!(false);
+            }
             sleeper(name, json!([probe]))
         };
         let expect = json!({ "status": 200, "json": asks.name });
