@@ -14,16 +14,14 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 
+from fleet import Fleet, outcomes
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-LONGEST_START = 90
-LONGEST_RUN = 180
-LONGEST_STOP = 60
 
 # What is broken, file below src/, exact text, what stands there instead, and the checks of which one must object. An id
 # without digits stands for its whole category.
@@ -96,7 +94,7 @@ TABLE = [
     ("a status of 500 is fine", "health/expect.rs",
      "(200..=299).contains(&status)", "(200..=599).contains(&status)", ["HM-001", "HM-007"]),
     ("nobody asks whose listener answers", "health/identity.rs",
-     "asked.unwrap_or(target.pid.is_some() && !elsewhere)", "asked.unwrap_or(elsewhere && target.pid.is_none())",
+     "asked.unwrap_or(target.pid.is_some() && !elsewhere)", "asked.unwrap_or(elsewhere && !elsewhere)",
      ["HM-004"]),
     ("what is blocked is asked", "health/subject.rs",
      "if !self.up || self.blocked_by.is_some() {", "if !self.up {", ["HM-008"]),
@@ -235,91 +233,6 @@ def build(root, target, jobs):
     return done.stderr if done.returncode else None
 
 
-class Fleet:
-    """A private daemon over the template, in a directory of its own; gone when left."""
-
-    def __init__(self, programs):
-        self.home = tempfile.mkdtemp(prefix="agentctl-sabotage-")
-        os.chmod(self.home, 0o711)
-        self.bin = os.path.join(self.home, "bin")
-        os.mkdir(self.bin, 0o755)
-        for name in ("agentctl", "agentd"):
-            shutil.copy2(os.path.join(programs, "debug", name), os.path.join(self.bin, name))
-        self.daemon = None
-
-    def ctl(self, *args, limit=30):
-        command = [os.path.join(self.bin, "agentctl"), "--socket", self.socket(), *args]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=limit, env=self.environment())
-        except subprocess.TimeoutExpired:
-            return None, ""
-        return done.returncode, done.stdout
-
-    def socket(self):
-        return os.path.join(self.home, "run", "agentd.sock")
-
-    def environment(self):
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("AGENT")}
-        return dict(kept, PATH=self.bin + os.pathsep + os.environ.get("PATH", ""))
-
-    def __enter__(self):
-        self.ctl("init", "--template", "bookedbarber", self.home)
-        log = open(os.path.join(self.home, "agentd.err"), "w", encoding="utf-8")
-        self.daemon = subprocess.Popen(
-            [os.path.join(self.bin, "agentd"), "--config", os.path.join(self.home, "agentd.toml"),
-             "--state-dir", os.path.join(self.home, "state"), "--socket", self.socket()],
-            cwd=self.home, env=self.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
-        log.close()
-        until = time.monotonic() + LONGEST_START
-        self.well = False
-        while time.monotonic() < until and self.daemon.poll() is None and not self.well:
-            _, said = self.ctl("status", "-o", "json")
-            try:
-                self.well = json.loads(said)["verdict"] == "healthy"
-            except (ValueError, KeyError):
-                pass
-            time.sleep(0.2)
-        return self
-
-    def validate(self):
-        _, said = self.ctl("validate", "-o", "json", limit=LONGEST_RUN)
-        try:
-            return json.loads(said)
-        except ValueError:
-            return None
-
-    def __exit__(self, *_):
-        try:
-            self.daemon.terminate()
-            self.daemon.wait(LONGEST_STOP)
-        except subprocess.TimeoutExpired:
-            self.daemon.kill()
-            self.daemon.wait()
-        for pid in self.left():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        shutil.rmtree(self.home, ignore_errors=True)
-
-    def left(self):
-        """Processes of this fleet, by the directory in their environment, program or working directory."""
-        mark, own = self.home.encode(), os.getpid()
-        for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
-            try:
-                with open(f"/proc/{pid}/environ", "rb") as environ:
-                    ours = mark in environ.read()
-                ours = ours or os.readlink(f"/proc/{pid}/exe").startswith(self.home)
-            except OSError:
-                continue
-            if ours and pid != own:
-                yield pid
-
-
-def outcomes(report):
-    return {finding["id"]: finding["outcome"] for finding in report["findings"]}
-
-
 def judge(row, report, sound):
     """caught, named and the words for it."""
     now = outcomes(report)
@@ -359,7 +272,7 @@ def main():
         why = build(scratch, target, wish.jobs)
         if why:
             sys.exit(f"cannot build the sound source:\n{why}")
-        with Fleet(target) as fleet:
+        with Fleet(os.path.join(target, "debug")) as fleet:
             report = fleet.validate()
         if report is None or report["verdict"] == "not-ready":
             print(f"the sound source is not sound: {report and report['reasons']}", file=sys.stderr)
@@ -377,7 +290,7 @@ def main():
                 errors = [line for line in why.splitlines() if line.startswith("error")]
                 refused, words = False, "it does not build: " + "; ".join(errors[:2])
             else:
-                with Fleet(target) as fleet:
+                with Fleet(os.path.join(target, "debug")) as fleet:
                     report = fleet.validate() if fleet.daemon.poll() is None else None
                     words = "the daemon does not serve" if report is None else ""
                 if report is not None:

@@ -184,7 +184,7 @@ pub const CHECKS: &[Check] = &[
         severity: Severity::Blocker,
         weight: 1,
         why: "a fleet that is asked all at once has a load spike each interval",
-        how: "twelve local servers are first asked within 20 ms; after six rounds the looks of one round must be 50 ms apart or more",
+        how: "twelve local servers are first asked within 20 ms; after five rounds the looks of one round must be 120 ms apart or more",
         fix: "intervals are not jittered: report it",
         exercised: true,
         quiet: false,

@@ -15,11 +15,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const TARGETS: usize = 12;
-const ROUNDS: usize = 6;
-const EVERY: Duration = Duration::from_millis(400);
-/// First looks are within 20 ms of each other. With a tenth of jitter either way, twelve targets are some 150 ms apart
-/// after five rounds; without, as near as they were.
-const APART: Duration = Duration::from_millis(50);
+const ROUNDS: usize = 5;
+const EVERY: Duration = Duration::from_millis(800);
+/// First looks are within 20 ms of each other. With a tenth of jitter either way, twelve targets are some 300 ms apart
+/// after four more rounds; without, as near as they were, and what a busy machine adds is less than this.
+const APART: Duration = Duration::from_millis(120);
 
 pub async fn of_looks(ground: &Ground) -> Found {
     let exercise = async {
@@ -51,8 +51,8 @@ async fn judge_spread(targets: &[FaultServer]) -> Found {
         let of_round = || hits.iter().filter_map(|hits| hits.get(round));
         of_round().max().zip(of_round().min()).map_or(Duration::ZERO, |(last, first)| *last - *first)
     };
-    // A machine that stalls brings the looks of one round together, but hardly those of three.
-    let widest = (ROUNDS - 3..ROUNDS).map(width).max().unwrap_or_default();
+    // A machine that stalls brings the looks of one round together, but hardly those of two.
+    let widest = (ROUNDS - 2..ROUNDS).map(width).max().unwrap_or_default();
     let mut proof = Proof::default();
     proof.holds(
         widest >= APART,

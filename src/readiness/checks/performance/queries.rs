@@ -42,7 +42,13 @@ pub async fn timed(store: &Store, round: Round) -> Found {
 async fn besieged(round: Round, wait_ms: f64) -> Tried {
     let (_base, ground) = scratch_ground();
     let plot = ground.plot().expect("a plot");
-    let settings = crate::config::StoreSettings { readers_min: 1, readers_max: 1, ..Default::default() };
+    let patient = crate::domain::Period::secs(60);
+    let settings = crate::config::StoreSettings {
+        readers_min: 1,
+        readers_max: 1,
+        checkout_timeout: patient,
+        ..Default::default()
+    };
     let store = ground.store(&plot, &settings).await.expect("a store");
     let sound = timed(&store, round).await;
     let each = store.time_queries(200, 20).await.expect("timed");
@@ -52,7 +58,11 @@ async fn besieged(round: Round, wait_ms: f64) -> Tried {
     let crowd = crowd as usize;
     let others = tokio::spawn({
         let store = store.clone();
-        async move { while store.time_queries(crowd * 50, crowd).await.is_ok() {} }
+        async move {
+            loop {
+                let _ = store.time_queries(crowd * 50, crowd).await;
+            }
+        }
     });
     while store.stats().wait.max < wait_ms / 2.0 {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
