@@ -103,7 +103,7 @@ pub const CHECKS: &[Check] = &[
         severity: Severity::Blocker,
         weight: 1,
         why: "in an incident it is the first thing that is asked for",
-        how: "twenty requests to the daemon's own socket, each over a new connection and through the same door as an operator's; each answer must be a status",
+        how: "two hundred requests to the daemon's own socket, each over a new connection and through the same door as an operator's; each answer must be a status",
         fix: "`agentctl daemon logs`; a full disk or a machine without free processor time is the usual cause",
         exercised: true,
         quiet: true,
