@@ -64,6 +64,11 @@ impl Names {
         Self { users: third_fields(passwd), groups: third_fields(group) }
     }
 
+    /// A user by name or number.
+    pub fn user(&self, name: &str) -> Option<u32> {
+        number(name, &self.users)
+    }
+
     /// A group by name or number.
     pub fn group(&self, name: &str) -> Option<u32> {
         number(name, &self.groups)

@@ -31,6 +31,9 @@ struct Args {
     /// In a session of its own and without a word on the terminal: how `agentctl daemon start` starts it
     #[arg(long, hide = true)]
     detached: bool,
+    /// Writes to a scratch store until it is killed: how a validation proves that nothing acknowledged is lost
+    #[arg(long, hide = true)]
+    scratch_writer: bool,
 }
 
 fn main() -> ExitCode {
@@ -46,6 +49,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), CliError> {
+    if args.scratch_writer {
+        return Ok(daemon::write_until_killed()?);
+    }
     let voice = if args.detached { Voice::Quiet } else { Voice::Foreground };
     if args.detached {
         // Fails only for a process that leads its group already, and then there is nothing to leave.

@@ -3,6 +3,9 @@ use super::{Client, ColorChoice, Output, Ui};
 use crate::{config::Paths, domain::Period};
 use std::{path::PathBuf, time::Duration};
 
+/// For an answer: longer than the daemon holds a long poll (25 s).
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Flags that every command takes.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Global {
@@ -38,11 +41,22 @@ impl Ctl {
         let socket = global.socket.clone().unwrap_or_else(Paths::default_socket);
         Self {
             socket_named: global.socket.is_some(),
-            // Longer than the daemon holds a long poll (25 s).
-            client: Client::new(socket, timeout.unwrap_or(Duration::from_secs(60))),
+            client: Client::new(socket, timeout.unwrap_or(PATIENCE)),
             ui: Ui::new(global.color, global.quiet),
             output: global.output,
             timeout,
+        }
+    }
+
+    /// The same, asking another daemon.
+    #[must_use]
+    pub fn at(&self, socket: PathBuf) -> Self {
+        Self {
+            client: Client::new(socket, self.timeout.unwrap_or(PATIENCE)),
+            socket_named: true,
+            ui: self.ui,
+            output: self.output,
+            timeout: self.timeout,
         }
     }
 }

@@ -7,8 +7,10 @@ mod exit;
 mod follow;
 mod output;
 pub mod render;
+mod stops;
 mod table;
 mod ui;
+mod when;
 
 pub use client::Client;
 pub use completion::names;
@@ -17,5 +19,7 @@ pub use ctl::{Ctl, Global};
 pub use exit::{CliError, Exit};
 pub use follow::follow;
 pub use output::Output;
+pub use stops::Stops;
 pub use table::{Table, cut, one_line};
 pub use ui::{ColorChoice, Ui, escape};
+pub use when::{When, day, when};

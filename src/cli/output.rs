@@ -1,8 +1,11 @@
-//! -o: one value, many forms. Tables are the command's own; the rest follow from serde.
+//! -o: one value, many forms. Tables are the command's own; the rest follow from serde. The formats of a report
+//! follow from `readiness`, and a command that shows none refuses them.
 use super::{CliError, Ui};
+use crate::domain::Fault;
+use clap::ValueEnum;
 use serde::Serialize;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     #[default]
     Table,
@@ -13,9 +16,38 @@ pub enum Output {
     Jsonl,
     /// Names only.
     Name,
+    /// Reports only: JUnit XML.
+    Junit,
+    /// Reports only: SARIF 2.1.0.
+    Sarif,
+    /// Reports only: Markdown.
+    Markdown,
+    /// Reports only: workflow commands of GitHub.
+    Github,
+    /// Reports only: one page.
+    Html,
 }
 
 impl Output {
+    /// As the command line calls it.
+    pub fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// Nothing but a report of a validation has this form.
+    pub fn is_of_reports(self) -> bool {
+        match self {
+            Self::Table | Self::Wide | Self::Json | Self::Yaml | Self::Jsonl | Self::Name => false,
+            Self::Junit | Self::Sarif | Self::Markdown | Self::Github | Self::Html => true,
+        }
+    }
+
+    /// What a command answers that has no report to show.
+    pub fn refusal(self) -> Fault {
+        Fault::usage(format!("cannot show this as {}: only the report of a validation has that form", self.name()))
+            .hint("`agentctl validate` and `agentctl validate show` take it; elsewhere use table, wide, json, yaml, jsonl or name")
+    }
+
     /// Prints `value` in a machine's format, or what `table` makes of it (`wide` given) for people.
     pub fn print<T: Serialize>(
         self,
@@ -23,18 +55,29 @@ impl Output {
         value: &T,
         table: impl FnOnce(bool) -> String,
     ) -> Result<(), CliError> {
-        let text = match self {
-            Self::Table => table(false),
-            Self::Wide => table(true),
-            Self::Json => serde_json::to_string_pretty(value).map_err(encode)? + "\n",
-            Self::Yaml => serde_norway::to_string(value).map_err(encode)?,
-            Self::Jsonl | Self::Name => return Self::lines(self, ui, value),
-        };
-        ui.data(&text)
+        ui.data(&self.render(value, table)?)
+    }
+
+    /// The same as text.
+    pub fn render<T: Serialize>(
+        self,
+        value: &T,
+        table: impl FnOnce(bool) -> String,
+    ) -> Result<String, CliError> {
+        match self {
+            Self::Table => Ok(table(false)),
+            Self::Wide => Ok(table(true)),
+            Self::Json => Ok(serde_json::to_string_pretty(value).map_err(encode)? + "\n"),
+            Self::Yaml => serde_norway::to_string(value).map_err(encode),
+            Self::Jsonl | Self::Name => self.lines(value),
+            Self::Junit | Self::Sarif | Self::Markdown | Self::Github | Self::Html => {
+                Err(self.refusal().into())
+            }
+        }
     }
 
     /// The elements of a list (or of the one list a reply holds), a line each.
-    fn lines<T: Serialize>(self, ui: &Ui, value: &T) -> Result<(), CliError> {
+    fn lines<T: Serialize>(self, value: &T) -> Result<String, CliError> {
         let value = serde_json::to_value(value).map_err(encode)?;
         let list = match &value {
             serde_json::Value::Array(list) => Some(list),
@@ -52,7 +95,7 @@ impl Output {
             }
             text.push('\n');
         }
-        ui.data(&text)
+        Ok(text)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Columns without borders. Every cell is made safe here, so that no table can forget it.
-use super::{Ui, escape};
+use super::Ui;
+pub use crate::domain::one_line;
 use comfy_table::{CellAlignment, ContentArrangement};
 
 pub struct Table {
@@ -75,11 +76,6 @@ fn paint(line: &str, start: usize, width: usize, style: Style) -> String {
         Some(style) => format!("{head}\x1b[{style}m{word}\x1b[0m{}{tail}", &cell[word.len()..]),
         None => line.to_owned(),
     }
-}
-
-/// Untrusted text as one safe line.
-pub fn one_line(text: &str) -> String {
-    escape(text.trim()).replace(['\n', '\t'], " ")
 }
 
 /// At most `width` characters, the last of them `…` if something is missing.

@@ -1,5 +1,6 @@
 //! stdout and stderr: data on the one, everything else on the other; colour, width, quiet, broken pipe.
 use super::CliError;
+pub use crate::domain::visible as escape;
 use std::{
     env, io,
     io::{IsTerminal, Write},
@@ -13,6 +14,7 @@ pub enum ColorChoice {
     Never,
 }
 
+#[derive(Clone, Copy)]
 pub struct Ui {
     pub color: bool,
     /// Colour for what goes to stderr.
@@ -84,21 +86,6 @@ impl Ui {
     pub fn paint(&self, style: &str, text: &str) -> String {
         if self.color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
     }
-}
-
-/// Untrusted text made safe for a terminal: control characters shown, not obeyed.
-pub fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        let reorders =
-            matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
-        if (c.is_control() && c != '\n' && c != '\t') || reorders {
-            safe.extend(c.escape_unicode());
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
 }
 
 /// --color beats CLICOLOR_FORCE beats NO_COLOR beats the terminal.

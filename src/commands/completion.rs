@@ -2,7 +2,8 @@
 use super::Cli;
 use crate::{
     cli::{CliError, Ctl, Exit, names},
-    daemon::Route,
+    config::{Sources, load},
+    daemon::{Route, kinds},
     domain::Fault,
     readiness::Readiness,
 };
@@ -27,7 +28,11 @@ const NAMES: &[(&str, Source)] = &[
     ("INSTANCE", agents),
     ("ID", checks),
     ("ID|CATEGORY", checks),
+    ("CHECK", checks),
+    ("WAIVER", waivers),
     ("RUN", runs),
+    ("A", runs),
+    ("B", runs),
 ];
 
 /// Print the script that makes a shell complete agentctl.
@@ -107,11 +112,17 @@ fn agents() -> Vec<String> {
 }
 
 fn checks() -> Vec<String> {
-    Readiness::checks().into_iter().map(|check| check.id).collect()
+    let manifest = load(&Sources::from_process(None, None), &kinds());
+    let declared = manifest.map_or_else(|_| Vec::new(), |loaded| loaded.settings.checks.clone());
+    Readiness::checks_with(&declared).into_iter().map(|check| check.id).collect()
 }
 
 fn runs() -> Vec<String> {
     names("readiness/list?limit=50", "runs", "run")
+}
+
+fn waivers() -> Vec<String> {
+    names("waivers/list?", "waivers", "id")
 }
 
 #[cfg(test)]

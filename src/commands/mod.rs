@@ -12,6 +12,7 @@ mod config;
 mod daemon;
 mod demo_agent;
 mod doctor;
+mod ephemeral;
 mod generate;
 mod help_topics;
 mod init;
@@ -21,6 +22,7 @@ mod status;
 mod tail;
 mod validate;
 mod version;
+mod waiver;
 
 pub use completion::answer_the_shell;
 
@@ -51,6 +53,7 @@ commands! {
     Agent => agent,
     Validate => validate,
     Check => check,
+    Waiver => waiver,
     Doctor => doctor,
     Report => report,
     Completion => completion,
@@ -84,6 +87,11 @@ impl Cli {
     }
 
     pub async fn run(self, ctl: &Ctl) -> Result<Exit, CliError> {
+        let shows_report = matches!(&self.command, Command::Validate(args) if args.shows_report());
+        if ctl.output.is_of_reports() && !shows_report {
+            // Before anything is done, not after it when it is to be shown.
+            return Err(ctl.output.refusal().into());
+        }
         self.command.run(ctl).await
     }
 }

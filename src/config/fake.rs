@@ -22,6 +22,8 @@ struct HttpOptions {
     #[serde(default)]
     path: Option<String>,
     #[serde(default)]
+    agent: Option<String>,
+    #[serde(default)]
     headers: BTreeMap<String, String>,
     #[serde(default)]
     expect: Option<Expect>,
@@ -72,6 +74,10 @@ pub fn kinds() -> Kinds {
             kind("http", schemars::SchemaGenerator::subschema_for::<HttpOptions>, has_path),
             kind("postgres", schemars::SchemaGenerator::subschema_for::<UrlOptions>, fine),
             kind("process", schemars::SchemaGenerator::subschema_for::<NoOptions>, fine),
+        ],
+        checks: vec![
+            kind("http", schemars::SchemaGenerator::subschema_for::<HttpOptions>, has_path),
+            kind("sql", schemars::SchemaGenerator::subschema_for::<UrlOptions>, fine),
         ],
     }
 }

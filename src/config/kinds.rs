@@ -12,7 +12,7 @@ pub struct OptionProblem {
     pub hint: Option<String>,
 }
 
-/// One entry of RUNTIMES or PROBES as `config` sees it.
+/// One entry of RUNTIMES, PROBES or DECLARED as `config` sees it.
 #[derive(Clone, Copy)]
 pub struct Kind {
     pub name: &'static str,
@@ -28,4 +28,5 @@ pub struct Kind {
 pub struct Kinds {
     pub agents: Vec<Kind>,
     pub probes: Vec<Kind>,
+    pub checks: Vec<Kind>,
 }

@@ -143,6 +143,43 @@ fn what_is_shown_loads_to_the_same_settings_and_says_where_each_line_is_from() {
     }
 }
 
+#[test]
+fn declared_checks_merge_by_id_and_are_shown_as_they_are() {
+    let text = r#"
+environment = "production"
+
+[[check]]
+id = "APP-orders-db"
+title = "the orders can be read"
+kind = "sql"
+category = "database"
+retries = 2
+options = { url = "env:ORDERS_DATABASE_URL" }
+
+[[check]]
+id = "APP-home"
+title = "the front page answers"
+kind = "http"
+category = "performance"
+
+[[environment.production.check]]
+id = "APP-orders-db"
+severity = "blocker"
+"#;
+    let loaded = load_text(text).expect("holds");
+    let checks = &loaded.settings.checks;
+    assert_eq!(checks.len(), 2);
+    let first = &checks[0];
+    assert_eq!((first.severity, first.weight, first.retries), (crate::domain::Severity::Blocker, 1, 2));
+    assert_eq!(loaded.origin("/check/0/title"), Origin::File { line: 6 });
+    assert_eq!(
+        loaded.origin("/check/0/severity"),
+        Origin::Overlay { environment: "production".into(), line: 20 }
+    );
+    let again = load_text(&loaded.view(true)).expect("the view holds");
+    assert_eq!((&again.settings, &again.digest), (&loaded.settings, &loaded.digest));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -1,5 +1,7 @@
 //! The one manifest, `agentd.toml`: what may stand in it, how it is read, where each value came from.
+mod appraise;
 mod check;
+mod declared;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
@@ -17,6 +19,7 @@ mod secret;
 mod settings;
 mod shape;
 mod source;
+mod strength;
 mod suspect;
 mod templates;
 mod tree;
@@ -24,6 +27,8 @@ mod variables;
 mod verify;
 mod view;
 
+pub use appraise::{Appraisal, Issued, appraise};
+pub use declared::CheckSettings;
 pub use kinds::{Kind, Kinds, OptionProblem};
 pub use load::{Loaded, load};
 pub use paths::Paths;
@@ -36,6 +41,7 @@ pub use settings::{
     LogSettings, ProbeSettings, ReadinessSettings, RetentionSettings, Settings, StoreSettings,
 };
 pub use source::{Sources, candidates};
+pub use suspect::name_is_secret;
 pub use templates::{TEMPLATES, Template};
 pub use tree::Origin;
 pub use variables::variable;

@@ -8,12 +8,14 @@ const KINDED: &[(&str, Family)] = &[
     ("AgentSettings", Family::Agent),
     ("ProbeSettings", Family::Probe),
     ("DependencySettings", Family::Probe),
+    ("CheckSettings", Family::Check),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Family {
     Agent,
     Probe,
+    Check,
 }
 
 /// What is generated once: definitions by name, and what each kind's options look like.
@@ -23,6 +25,7 @@ pub(super) struct Generated {
     pub root: Value,
     pub agents: Vec<(Kind, Value)>,
     pub probes: Vec<(Kind, Value)>,
+    pub checks: Vec<(Kind, Value)>,
 }
 
 impl Generated {
@@ -32,10 +35,11 @@ impl Generated {
         let mut hoisted = Map::new();
         let agents = options_of(&kinds.agents, &mut generator, &mut hoisted);
         let probes = options_of(&kinds.probes, &mut generator, &mut hoisted);
+        let checks = options_of(&kinds.checks, &mut generator, &mut hoisted);
         let mut definitions = generator.take_definitions(true);
         definitions.extend(hoisted);
         let root = definitions.remove("Settings").unwrap_or_default();
-        Self { definitions, root, agents, probes }
+        Self { definitions, root, agents, probes, checks }
     }
 
     /// The kinds that the definition of this name chooses from.
@@ -43,6 +47,7 @@ impl Generated {
         KINDED.iter().find(|(name, _)| *name == definition).map(|(_, family)| match family {
             Family::Agent => &*self.agents,
             Family::Probe => &*self.probes,
+            Family::Check => &*self.checks,
         })
     }
 }
@@ -88,7 +93,7 @@ pub fn json_schema(kinds: &Kinds) -> Value {
     root["properties"]["environment"] = json!({
         "description": "Which environment this is: dev, staging, production or a name of yours. \
             [environment.NAME] tables are laid over the rest when NAME is it: tables merge deep, agents, \
-            dependencies and probes merge by name, other values replace.",
+            dependencies and probes merge by name, checks by id, other values replace.",
         "default": "dev",
         "anyOf": [
             { "type": "string" },

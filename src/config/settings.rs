@@ -1,6 +1,6 @@
 //! The file as one struct. The JSON Schema derived from it is what the file is checked against, so a key that is
 //! not here cannot be set, and a key that is here is documented.
-use super::RestartSettings;
+use super::{CheckSettings, RestartSettings};
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,9 @@ pub struct Settings {
     /// What agents need that agentd does not run: databases, brokers, APIs.
     #[serde(rename = "dependency")]
     pub dependencies: Vec<DependencySettings>,
+    /// What `validate` asks of the application, beside its own checks.
+    #[serde(rename = "check", skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckSettings>,
 }
 
 impl Default for Settings {
@@ -45,6 +48,7 @@ impl Default for Settings {
             readiness: ReadinessSettings::default(),
             agents: Vec::new(),
             dependencies: Vec::new(),
+            checks: Vec::new(),
         }
     }
 }
@@ -188,6 +192,8 @@ pub struct RetentionSettings {
     pub reports: u32,
     /// How many backups made before migrations are kept.
     pub migration_backups: u32,
+    /// How long a waiver is kept after it expired or was revoked.
+    pub waivers: Period,
 }
 
 impl Default for RetentionSettings {
@@ -197,6 +203,7 @@ impl Default for RetentionSettings {
             probe_transitions: Period::secs(30 * 86400),
             reports: 200,
             migration_backups: 3,
+            waivers: Period::secs(365 * 86400),
         }
     }
 }
@@ -211,11 +218,27 @@ pub struct ReadinessSettings {
     pub weights: BTreeMap<Category, f64>,
     /// How long one check may take.
     pub check_deadline: Period,
+    /// How many waivers may be in force before that is a finding itself.
+    pub max_waivers: u32,
+    /// How far ahead a waiver may expire.
+    pub waiver_max: Period,
+    /// How old the last validation of everything may be.
+    pub max_age: Period,
+    /// Leave out what .gitignore and .ignore files name when agents' directories are searched for secrets.
+    pub honor_ignore_files: bool,
 }
 
 impl Default for ReadinessSettings {
     fn default() -> Self {
-        Self { bar: 85.0, weights: BTreeMap::new(), check_deadline: Period::secs(20) }
+        Self {
+            bar: 85.0,
+            weights: BTreeMap::new(),
+            check_deadline: Period::secs(20),
+            max_waivers: 5,
+            waiver_max: Period::secs(365 * 86400),
+            max_age: Period::secs(7 * 86400),
+            honor_ignore_files: false,
+        }
     }
 }
 
@@ -257,6 +280,9 @@ pub struct AgentSettings {
     /// Unix user: a name, a number, `auto` (a uid of its own; the default under root) or `inherit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Ports on which it may listen beyond this machine; 0 is the one that it is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exposes: Vec<u16>,
     #[serde(default, rename = "probe")]
     pub probes: Vec<ProbeSettings>,
     /// Depends on the kind.

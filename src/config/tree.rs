@@ -110,8 +110,8 @@ pub(super) struct Entry {
     pub node: Node,
 }
 
-/// Lists whose members are tables with a name, and merge by it.
-const NAMED: &[&str] = &["agent", "dependency", "probe"];
+/// Lists whose members are tables with a name or an id, and merge by it.
+const NAMED: &[&str] = &["agent", "dependency", "probe", "check"];
 
 impl Node {
     pub fn from_toml(parsed: Spanned<DeValue<'_>>, layer: LayerId) -> Self {
@@ -153,9 +153,9 @@ impl Node {
         }
     }
 
-    /// `name` of a member of a named list.
+    /// `name` of a member of a named list, or `id` where it has none.
     pub fn name(&self) -> Option<&str> {
-        self.get("name").and_then(Node::text)
+        self.get("name").or_else(|| self.get("id")).and_then(Node::text)
     }
 
     /// By JSON pointer, or as near to it as the file goes.
@@ -309,6 +309,11 @@ mod tests {
                 "agent = [{ name = 'x', probe = [{ name = 'p', every = '1s' }, { name = 'q' }] }]",
                 "agent = [{ name = 'x', probe = [{ name = 'p', every = '9s' }] }]",
                 "agent = [{ name = 'x', probe = [{ name = 'p', every = '9s' }, { name = 'q' }] }]",
+            ),
+            (
+                "check = [{ id = 'x', a = 1 }, { id = 'y' }]",
+                "check = [{ id = 'x', a = 2 }]",
+                "check = [{ id = 'x', a = 2 }, { id = 'y' }]",
             ),
             ("t = { a = 1 }", "t = 5", "t = 5"),
         ];

@@ -1,5 +1,6 @@
 //! What no single value shows: names that clash, dependencies that turn in a circle, limits that contradict each
 //! other, secrets written out.
+mod declared;
 mod graph;
 
 use super::{
@@ -55,24 +56,25 @@ struct Verifier<'a> {
 
 impl Verifier<'_> {
     /// What needs no other to be judged; of members that are `maimed`, their secrets alone.
-    fn alone(&mut self, kinds: &Kinds) {
+    fn alone(&mut self, all: &Kinds) {
         let (settings, maimed) = (self.settings, self.maimed);
         self.numbers();
         self.names();
         self.ports();
+        self.checks();
         for (index, agent) in settings.agents.iter().enumerate() {
             let at = format!("/agent/{index}");
             let whole = !maimed.contains(&at);
             if whole {
                 self.agent(&at, agent);
             }
-            self.options(&at, &agent.kind, &agent.options, if whole { &kinds.agents } else { &[] });
+            self.options(&at, &agent.kind, &agent.options, if whole { &all.agents } else { &[] });
             for (index, probe) in agent.probes.iter().enumerate() {
                 let at = format!("{at}/probe/{index}");
                 if whole {
                     self.probe(&at, probe);
                 }
-                self.options(&at, &probe.kind, &probe.options, if whole { &kinds.probes } else { &[] });
+                self.options(&at, &probe.kind, &probe.options, if whole { &all.probes } else { &[] });
             }
         }
         for (index, dependency) in settings.dependencies.iter().enumerate() {
@@ -81,8 +83,13 @@ impl Verifier<'_> {
             if whole {
                 self.timing(&at, dependency.every.0, dependency.deadline.0);
             }
-            let kinds = if whole { &kinds.probes[..] } else { &[] };
+            let kinds = if whole { &all.probes[..] } else { &[] };
             self.options(&at, &dependency.kind, &dependency.options, kinds);
+        }
+        for (index, check) in settings.checks.iter().enumerate() {
+            let at = format!("/check/{index}");
+            let kinds = if maimed.contains(&at) { &[] } else { &all.checks[..] };
+            self.options(&at, &check.kind, &check.options, kinds);
         }
     }
 

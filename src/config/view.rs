@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use std::fmt::Write;
 
 /// Lists whose members get a `[[header]]` of their own.
-const TABLES: &[&str] = &["agent", "dependency", "probe"];
+const TABLES: &[&str] = &["agent", "dependency", "probe", "check"];
 
 impl Loaded {
     /// As TOML; with `origins` each line ends in a comment that says who set it.

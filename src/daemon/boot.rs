@@ -5,6 +5,7 @@ use super::{
     listen::{Access, Admission, Bound, Bounds, Server},
     lock::Lock,
     logging::LevelSwitch,
+    rehearsal::Rehearsal,
     reload::{Fresh, Reloader, Reread, resolve},
     roster::Roster,
     server::Router,
@@ -15,7 +16,7 @@ use crate::{
     config::{self, Kinds, Paths, Problems, Settings, Sources},
     domain::{EventKind, Fault, FaultKind, Permission},
     health::{Monitor, MonitorParts},
-    readiness::{Readiness, ReadinessParts},
+    readiness::{self, Readiness, ReadinessParts, Started},
     resilience::Clock,
     store::Store,
 };
@@ -23,7 +24,8 @@ use std::{
     fs::{self, DirBuilder, Permissions},
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
+    time::Instant,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -39,11 +41,14 @@ pub struct Plan {
     /// For a reload.
     pub reread: Reread,
     pub routes: Vec<Route>,
+    /// When the daemon began, before it read its configuration.
+    pub began: Instant,
 }
 
 impl Plan {
     /// From the sources of a configuration; a reload reads the same ones again.
     pub fn read(sources: Sources, routes: Vec<Route>) -> Result<Self, Fault> {
+        let began = Instant::now();
         let loaded = config::load(&sources, &kinds()).map_err(|problems| unusable(&problems))?;
         let reread = move || {
             let loaded = config::load(&sources, &kinds()).map_err(|problems| unusable(&problems))?;
@@ -56,16 +61,17 @@ impl Plan {
             warnings: (!loaded.warnings.is_empty()).then(|| loaded.warnings.render(false)),
             reread: Arc::new(reread),
             routes,
+            began,
         })
     }
 }
 
-/// Every kind of agent and of probe that this daemon can run, for reading a configuration.
+/// Every kind of agent, probe and declared check that this daemon can run, for reading a configuration.
 pub fn kinds() -> Kinds {
-    Kinds { agents: Supervisor::kinds(), probes: Monitor::kinds() }
+    readiness::kinds()
 }
 
-fn unusable(problems: &Problems) -> Fault {
+pub(super) fn unusable(problems: &Problems) -> Fault {
     Fault::new(FaultKind::Config, problems.to_string())
         .hint("`agentctl config check` reads it again; nothing has been started or changed")
 }
@@ -111,6 +117,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let (settings_tx, settings) = watch::channel(settings);
     let (digest_tx, config_digest) = watch::channel(plan.config_digest);
     let (policy_tx, policy) = watch::channel(Arc::new(policy));
+    let started = Arc::new(OnceLock::new());
     let readiness = Readiness::new(ReadinessParts {
         settings: settings.clone(),
         config_file: plan.config_file.clone(),
@@ -125,6 +132,8 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         monitor: monitor.clone(),
         clock: clock.clone(),
         gate: Some(Arc::new(Door::new(&plan.routes))),
+        started: Arc::clone(&started),
+        reload: Some(Arc::new(Rehearsal)),
     });
     let app = App {
         settings,
@@ -162,9 +171,17 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         listeners.spawn(server.serve(closing.clone()));
     }
     listeners.close();
+    let took = plan.began.elapsed();
+    // Nobody else sets it.
+    let _ = started.set(Started { at: started_at, took });
     app.note(
         EventKind::DaemonStarted,
-        format!("agentd {} as pid {}", env!("CARGO_PKG_VERSION"), std::process::id()),
+        format!(
+            "agentd {} as pid {}, serving after {} ms",
+            env!("CARGO_PKG_VERSION"),
+            std::process::id(),
+            took.as_millis()
+        ),
     )
     .await;
     Ok(Running { app, listeners, closing, _lock: lock })

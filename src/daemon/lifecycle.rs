@@ -2,6 +2,7 @@
 use super::{
     App, Plan, Running, Voice,
     boot::{boot, make_private},
+    core_dumps,
     logging::Logging,
     notify,
 };
@@ -30,6 +31,8 @@ pub async fn run(plan: Plan, voice: Voice) -> Result<(), Fault> {
     let paths = Paths::new(&plan.settings);
     make_private(&paths.state_dir)?;
     let log = Logging::start(&plan.settings.daemon.log, &paths.logs, voice)?;
+    // Before the first secret is looked up.
+    core_dumps::forbid();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         state_dir = %paths.state_dir.display(),

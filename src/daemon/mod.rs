@@ -1,15 +1,18 @@
 //! The daemon: introduces the rooms, serves the endpoints, starts in order and stops in reverse.
 mod app;
 mod boot;
+mod core_dumps;
 mod door;
 mod lifecycle;
 mod listen;
 mod lock;
 mod logging;
 mod notify;
+mod rehearsal;
 mod reload;
 mod roster;
 mod route;
+mod scratch_writer;
 mod server;
 
 pub use app::{App, Control};
@@ -18,3 +21,4 @@ pub use lifecycle::run;
 pub use logging::Voice;
 pub use reload::{Fresh, ReloadReport, Reread};
 pub use route::{Body, Route};
+pub use scratch_writer::write_until_killed;

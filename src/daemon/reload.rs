@@ -63,7 +63,8 @@ impl App {
         outcome
     }
 
-    async fn reload_alone(&self) -> Result<ReloadReport, Fault> {
+    /// Without a word to systemd or the log: a rehearsal is not the daemon's own reload.
+    pub(super) async fn reload_alone(&self) -> Result<ReloadReport, Fault> {
         let reloader = &self.reloader;
         let reread = Arc::clone(&reloader.reread);
         let read = tokio::task::spawn_blocking(move || reread());

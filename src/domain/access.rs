@@ -18,6 +18,9 @@ pub enum Permission {
     /// Run a validation.
     #[serde(rename = "readiness.run")]
     ReadinessRun,
+    /// Answer for a finding until a day, or take that back.
+    #[serde(rename = "readiness.waive")]
+    ReadinessWaive,
     /// Change what the daemon runs by: reload the configuration.
     #[serde(rename = "policy.change")]
     PolicyChange,
@@ -42,12 +45,15 @@ impl Role {
         use Permission as P;
         match self {
             Self::Viewer => &[P::FleetRead],
-            Self::Operator => &[P::FleetRead, P::AgentControl, P::AgentReport, P::ReadinessRun],
+            Self::Operator => {
+                &[P::FleetRead, P::AgentControl, P::AgentReport, P::ReadinessRun, P::ReadinessWaive]
+            }
             Self::Admin => &[
                 P::FleetRead,
                 P::AgentControl,
                 P::AgentReport,
                 P::ReadinessRun,
+                P::ReadinessWaive,
                 P::PolicyChange,
                 P::DaemonControl,
             ],
@@ -100,6 +106,9 @@ mod tests {
         assert_eq!(Role::Agent.permissions(), &[Permission::AgentReport]);
         assert!(!Role::Viewer.may(Permission::AgentControl));
         assert!(!Role::Operator.may(Permission::PolicyChange));
+        assert!(
+            !Role::Agent.may(Permission::ReadinessWaive) && !Role::Viewer.may(Permission::ReadinessWaive)
+        );
         assert!(Role::Admin.may(Permission::DaemonControl));
     }
 }

@@ -19,6 +19,8 @@ pub enum EventKind {
     OrphanReaped,
     ProbeChanged,
     ValidationFinished,
+    WaiverAdded,
+    WaiverRevoked,
 }
 
 /// One thing that happened. `seq` is given by the store; 0 before it is stored.

@@ -7,8 +7,12 @@ mod health;
 mod name;
 mod quantity;
 mod readiness;
+mod reading;
+#[cfg(test)]
+pub mod sample;
 mod status;
 mod store;
+mod text;
 mod waiver;
 
 pub use access::{Caller, Identity, Permission, Role, Separation};
@@ -24,6 +28,8 @@ pub use quantity::{ByteSize, Period};
 pub use readiness::{
     Category, CategoryScore, Finding, Interval, Outcome, Report, RunState, RunSummary, Severity, Verdict,
 };
+pub use reading::{moment, percent};
 pub use status::{DaemonStatus, FleetVerdict, LastValidation, StatusReport, TierStatus};
 pub use store::{Percentiles, StoreStats};
-pub use waiver::{Affected, Comparison, Demands, FailOn, Waived, Waiver};
+pub use text::{one_line, visible};
+pub use waiver::{Affected, Comparison, Demands, FailOn, Standing, Waived, Waiver};

@@ -1,4 +1,5 @@
 //! Names that travel between rooms, each its own type so that none is taken for another.
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -96,7 +97,7 @@ impl fmt::Display for InstanceId {
 }
 
 /// One validation run, numbered from 1 by the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct RunId(pub u64);
 

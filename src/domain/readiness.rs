@@ -44,6 +44,20 @@ impl Category {
             Self::Security => "security",
         }
     }
+
+    /// What the ids of its built-in checks begin with.
+    pub fn letters(self) -> &'static str {
+        match self {
+            Self::ErrorHandling => "EH",
+            Self::Authentication => "AU",
+            Self::Database => "DB",
+            Self::HealthMonitoring => "HM",
+            Self::Configuration => "CF",
+            Self::AgentOperations => "AO",
+            Self::Performance => "PF",
+            Self::Security => "SE",
+        }
+    }
 }
 
 impl fmt::Display for Category {
@@ -54,7 +68,7 @@ impl fmt::Display for Category {
 
 /// How a check ended. Points: pass 100, warn 50, fail 0. Not-applicable leaves the denominator. Skipped, error and
 /// timeout are unmeasured: 0 for the low end, 100 for the high end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     Pass,
@@ -95,7 +109,7 @@ pub enum Severity {
 }
 
 /// What one check found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// Stable: `DB-003`.
     pub id: String,
@@ -127,13 +141,13 @@ pub struct Finding {
 }
 
 /// Low: everything unmeasured counts 0. High: it counts 100. Both within 0–100, low ≤ high.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Interval {
     pub low: f64,
     pub high: f64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CategoryScore {
     pub category: Category,
     /// Relative to the other categories; by default they add up to 100.
@@ -153,7 +167,7 @@ fn yes() -> bool {
     true
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     Ready,
@@ -175,11 +189,12 @@ impl Verdict {
 }
 
 /// Everything needed to recompute the score is in the report itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     pub schema_version: u32,
     pub run: RunId,
     pub environment: String,
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub started_at: Timestamp,
     pub took_ms: f64,
     pub version: String,
@@ -199,6 +214,7 @@ pub struct Report {
     pub not_run: Vec<String>,
     /// The day it was judged for, if not the one it ran on: waivers and certificates that lapse until then have lapsed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub as_of: Option<Timestamp>,
     /// Every waiver that was in force, and those that lapsed in the last 30 days.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -222,6 +238,8 @@ pub enum RunState {
     Finished,
     /// The daemon died under it.
     Interrupted,
+    /// Whoever asked for it called it off; there is no report.
+    Cancelled,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

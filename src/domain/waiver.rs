@@ -1,9 +1,10 @@
 //! A finding that somebody answers for until a day, and what a validation was asked beyond its verdict.
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Something that a finding is about: an agent, a file, a declared resource.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Affected {
     /// Stable from run to run: `agent/orders`, `file//etc/agentd.toml`.
     pub resource: String,
@@ -12,7 +13,7 @@ pub struct Affected {
 }
 
 /// Lifts a gate until it expires. It never adds score.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Waiver {
     pub id: u64,
     /// Of a check: `DB-003`.
@@ -26,25 +27,58 @@ pub struct Waiver {
     /// Who answers for it.
     pub owner: String,
     pub reason: String,
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub expires_at: Timestamp,
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub added_at: Timestamp,
     /// Who the daemon saw add it.
     pub added_by: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub revoked_at: Option<Timestamp>,
 }
 
+impl Waiver {
+    /// Added, not revoked, and not yet expired.
+    pub fn is_in_force(&self, at: Timestamp) -> bool {
+        self.added_at <= at && at < self.expires_at && self.revoked_at.is_none()
+    }
+}
+
+/// How a waiver stands now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    InForce,
+    /// What it was for has changed since.
+    Void,
+    Expired,
+    Revoked,
+}
+
+impl Standing {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InForce => "in force",
+            Self::Void => "void",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
 /// The waiver as a finding shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Waived {
     pub waiver: u64,
     pub owner: String,
     pub reason: String,
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub expires_at: Timestamp,
 }
 
 /// Which findings make a run exit 1 whatever its verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailOn {
     /// Any that fails.
@@ -58,7 +92,7 @@ pub enum FailOn {
 }
 
 /// What the caller asked for beyond the verdict. It can only make a run stricter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Demands {
     /// The low end must reach it, 0–100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,7 +102,7 @@ pub struct Demands {
 }
 
 /// A report held against an earlier one; checks by id.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {
     /// `run 12`, or the file that it came from.
     pub against: String,

@@ -121,21 +121,26 @@ impl Expect {
 
     /// `whole` is false when the body was longer than what was read of it.
     pub fn check_body(&self, body: &[u8], whole: bool) -> Result<(), String> {
+        self.check_text("body", body, whole)
+    }
+
+    /// The same for any text, under the name that it has for people.
+    pub fn check_text(&self, what: &str, body: &[u8], whole: bool) -> Result<(), String> {
         if let Some(want) = &self.body {
             let text = String::from_utf8_lossy(body);
             if !want.fits(&text) {
                 let cut_off = if whole { "" } else { " in what was read of it" };
-                return Err(format!("body lacks {want}{cut_off}: {:?}", cut(&text, 80)));
+                return Err(format!("{what} lacks {want}{cut_off}: {:?}", cut(&text, 80)));
             }
         }
         if self.json.is_empty() {
             return Ok(());
         }
         if !whole {
-            return Err(format!("body is longer than {} bytes, too long to be read as JSON", body.len()));
+            return Err(format!("{what} is longer than {} bytes, too long to be read as JSON", body.len()));
         }
         let parsed: Value = serde_json::from_slice(body)
-            .map_err(|_| format!("body is not JSON: {:?}", cut(&String::from_utf8_lossy(body), 80)))?;
+            .map_err(|_| format!("{what} is not JSON: {:?}", cut(&String::from_utf8_lossy(body), 80)))?;
         self.check_json(&parsed)
     }
 

@@ -1,6 +1,6 @@
 //! Whose listener answered? An agent's port must be held by the agent's own processes, or what answers there proves
 //! nothing of the agent.
-use super::{Target, words::cut};
+use super::{Miss, Target, words::cut};
 use crate::agents::ports::{self, Holder, Listeners};
 use std::sync::{Mutex, PoisonError};
 
@@ -12,15 +12,18 @@ pub struct Owned(Mutex<Vec<u64>>);
 /// Looks when this look is due (`target.check_identity`) and there is an agent to identify. `asked` is the
 /// probe's own wish; by default a supervised agent is identified wherever the probe asks its own address
 /// (`elsewhere` is false).
-pub async fn check(target: &Target, port: u16, asked: Option<bool>, elsewhere: bool) -> Result<(), String> {
+pub async fn check(target: &Target, port: u16, asked: Option<bool>, elsewhere: bool) -> Result<(), Miss> {
     let wanted = asked.unwrap_or(target.pid.is_some() && !elsewhere);
     if !wanted || !target.check_identity {
         return Ok(());
     }
     let Some(pid) = target.pid else {
-        return Err(format!("{target} has no process here, so nobody can say whose port {port} is"));
+        return Err(Miss::Blind(format!(
+            "{target} has no process here, so nobody can say whose port {port} is"
+        )));
     };
-    let failed = |error: &dyn std::fmt::Display| format!("cannot see who holds port {port}: {error}");
+    let failed =
+        |error: &dyn std::fmt::Display| Miss::Blind(format!("cannot see who holds port {port}: {error}"));
     let inodes = ports::inodes(port).map_err(|error| failed(&error))?;
     if target.owned.as_ref().is_some_and(|owned| owned.has(&inodes)) {
         return Ok(());
@@ -114,7 +117,7 @@ mod tests {
         drop(listener);
         let _other = std::net::TcpListener::bind(("127.0.0.1", port)).expect("the port again");
         let told = check(&target, port, None, false).await.expect_err("an old proof passed a new socket");
-        assert!(told.contains("which is not the agent's"), "{told}");
+        assert!(told.detail().contains("which is not the agent's"), "{told}");
     }
 
     /// The agent lives, and another program answers on its port.

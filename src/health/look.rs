@@ -1,7 +1,7 @@
 //! One look: asks within the deadline and times the answer. Whatever happens, there is a result.
 use super::{
-    Target,
-    probe::{Ask, compile},
+    Miss, Target,
+    probe::{Ask, Seen, compile},
     words::cut,
 };
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     resilience::Clock,
 };
 use futures_util::FutureExt;
+use serde_json::Value;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
@@ -46,19 +47,43 @@ impl Prepared {
     }
 }
 
+/// A kind of probe for who has a deadline of their own, and wants what is wrong told from what could not be seen.
+pub struct Eye {
+    probe: Arc<dyn Ask>,
+}
+
+impl Eye {
+    /// Everything that is wrong with the options at once.
+    pub fn new(kind: &str, options: &Value) -> Result<Self, Vec<OptionProblem>> {
+        Ok(Self { probe: compile(kind, options)? })
+    }
+
+    /// One look, which leaves nothing behind when it is dropped. One line, cut as that of any look.
+    pub async fn see(&self, target: &Target) -> Result<String, Miss> {
+        let short = |text: String| cut(&text, MAX_DETAIL);
+        settled(&*self.probe, target).await.map(short).map_err(|miss| match miss {
+            Miss::Wrong(text) => Miss::Wrong(short(text)),
+            Miss::Blind(text) => Miss::Blind(short(text)),
+        })
+    }
+}
+
 /// Looks with a compiled probe.
 pub async fn ask(probe: &dyn Ask, target: &Target, deadline: Duration, clock: &Clock) -> ProbeResult {
     let began = clock.instant();
-    let asked = timeout(deadline, AssertUnwindSafe(probe.ask(target)).catch_unwind());
-    let seen = match asked.await {
-        Ok(Ok(seen)) => seen,
-        // The panic hook has logged where; the fleet must not lose its probe over it.
-        Ok(Err(_)) => Err("the probe itself crashed; see the daemon's log".to_owned()),
+    let seen = match timeout(deadline, settled(probe, target)).await {
+        Ok(seen) => seen.map_err(|miss| miss.to_string()),
         Err(_) => Err(format!("no answer within {} ms", deadline.as_millis())),
     };
     let ok = seen.is_ok();
     let detail = cut(&seen.unwrap_or_else(|why| why), MAX_DETAIL);
     ProbeResult { at: clock.now(), ok, took_ms: began.elapsed().as_secs_f64() * 1e3, detail }
+}
+
+async fn settled(probe: &dyn Ask, target: &Target) -> Seen {
+    // The panic hook has logged where; the fleet must not lose its probe over it.
+    let crashed = |_| Err(Miss::blind("the probe itself crashed; see the daemon's log"));
+    AssertUnwindSafe(probe.ask(target)).catch_unwind().await.unwrap_or_else(crashed)
 }
 
 #[cfg(test)]
@@ -94,7 +119,7 @@ pub(crate) mod tests {
     struct Rambles;
     impl Ask for Rambles {
         fn ask<'a>(&'a self, _: &'a Target) -> BoxFuture<'a, Seen> {
-            Box::pin(async { Err("x\n".repeat(10_000)) })
+            Box::pin(async { Err("x\n".repeat(10_000).into()) })
         }
     }
 

@@ -4,7 +4,7 @@ use crate::{
     agents::Supervisor,
     config::{DependencySettings, ProbeSettings, Settings},
     domain::{AgentName, ProbeRole},
-    health::{Target, judge::Thresholds},
+    health::{Miss, Target, judge::Thresholds},
 };
 use futures_util::future::BoxFuture;
 use std::{collections::BTreeMap, sync::Arc};
@@ -73,7 +73,7 @@ struct Broken(String);
 
 impl Ask for Broken {
     fn ask<'a>(&'a self, _: &'a Target) -> BoxFuture<'a, Seen> {
-        Box::pin(async { Err(self.0.clone()) })
+        Box::pin(async { Err(Miss::blind(&self.0)) })
     }
 }
 

@@ -1,5 +1,6 @@
 //! A value that is literal or kept elsewhere (`env:`, `file:`, `exec:`), looked up at the first look and again after
 //! a failure, since secrets are replaced while we run.
+use super::Miss;
 use crate::config::{check_reference, is_reference, resolve};
 use secrecy::SecretString;
 use std::sync::{Mutex, PoisonError};
@@ -34,12 +35,12 @@ impl Reference {
         !is_reference(&self.text)
     }
 
-    pub async fn get(&self) -> Result<SecretString, String> {
+    pub async fn get(&self) -> Result<SecretString, Miss> {
         let known = self.found.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(known) = known {
             return Ok(known);
         }
-        let found = resolve(&self.text).await.map_err(|fault| fault.message)?;
+        let found = resolve(&self.text).await.map_err(|fault| Miss::Blind(fault.message))?;
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
         Ok(found)
     }

@@ -1,5 +1,5 @@
 //! What a probe looks at: an instance, a dependency, or something made up for a drill.
-use super::identity::Owned;
+use super::{Miss, identity::Owned};
 use crate::domain::{InstanceId, ProbeRole};
 use std::{fmt, sync::Arc};
 use tokio::time::Instant;
@@ -56,8 +56,9 @@ impl Target {
     }
 
     /// The port asked for, or the instance's own.
-    pub(super) fn port(&self, asked: Option<u16>) -> Result<u16, String> {
-        asked.or(self.port).ok_or_else(|| format!("{} has no port and the probe names none", self.name))
+    pub(super) fn port(&self, asked: Option<u16>) -> Result<u16, Miss> {
+        let none = || Miss::Blind(format!("{} has no port and the probe names none", self.name));
+        asked.or(self.port).ok_or_else(none)
     }
 }
 

@@ -42,6 +42,9 @@ pub struct CheckInfo {
     /// What to do when it fails.
     pub fix: String,
     pub exercised: bool,
+    /// By the operator, in the manifest.
+    #[serde(default)]
+    pub declared: bool,
 }
 
 /// How a check ended, the sentence that says why, and what it saw.
@@ -66,6 +69,7 @@ impl<E> Check<E> {
             how: self.how.into(),
             fix: self.fix.into(),
             exercised: self.exercised,
+            declared: false,
         }
     }
 
@@ -170,6 +174,11 @@ impl Proof {
     pub fn holds(&mut self, held: bool, what: impl Into<String>) -> &mut Self {
         self.lines.push((held, what.into()));
         self
+    }
+
+    /// Has anything not held so far?
+    pub fn broken(&self) -> bool {
+        self.lines.iter().any(|(held, _)| !held)
     }
 
     /// Pass with `summary` if every line held; else fail with the first that did not.

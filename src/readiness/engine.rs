@@ -1,5 +1,5 @@
 //! Runs checks: many at once, each with a deadline, a panic kept in its own finding, order kept.
-use super::{Check, check::Found};
+use super::{asked::Asked, check::Found};
 use crate::domain::Finding;
 use futures_util::future::join_all;
 use std::{any::Any, sync::Arc, time::Duration};
@@ -7,20 +7,21 @@ use tokio::{
     sync::{Semaphore, mpsc},
     time::{Instant, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 /// How many checks run at once. Each may start scratch processes of its own, so the bound is low.
 const AT_ONCE: usize = 8;
 
 /// Findings in the order of `checks`; each is also told to `tell` as it comes in. Quiet checks run last and alone.
 pub async fn run<E: Send + Sync + 'static>(
-    checks: &[&'static Check<E>],
+    checks: &[Asked<E>],
     evidence: &Arc<E>,
     deadline: Duration,
     tell: &mpsc::UnboundedSender<Finding>,
 ) -> Vec<Finding> {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut findings: Vec<Option<Finding>> = vec![None; checks.len()];
-    let busy = checks.iter().enumerate().filter(|(_, check)| !check.quiet).map(|(index, check)| {
+    let busy = checks.iter().enumerate().filter(|(_, check)| !check.quiet()).map(|(index, check)| {
         let places = places.clone();
         async move {
             // The semaphore is never closed; if it were, running unbounded is better than not running.
@@ -31,7 +32,7 @@ pub async fn run<E: Send + Sync + 'static>(
     for (index, finding) in join_all(busy).await {
         findings[index] = Some(finding);
     }
-    for (index, check) in checks.iter().enumerate().filter(|(_, check)| check.quiet) {
+    for (index, check) in checks.iter().enumerate().filter(|(_, check)| check.quiet()) {
         findings[index] = Some(one(check, evidence.clone(), deadline, tell).await);
     }
     findings.into_iter().flatten().collect()
@@ -39,13 +40,16 @@ pub async fn run<E: Send + Sync + 'static>(
 
 /// One check in a task of its own, so that its panic is a finding and its end frees what it held.
 async fn one<E: Send + Sync + 'static>(
-    check: &'static Check<E>,
+    check: &Asked<E>,
     evidence: Arc<E>,
-    deadline: Duration,
+    usual: Duration,
     tell: &mpsc::UnboundedSender<Finding>,
 ) -> Finding {
-    let started = Instant::now();
-    let task = tokio::spawn(async move { timeout(deadline, (check.run)(&evidence)).await });
+    let (started, deadline) = (Instant::now(), check.deadline(usual));
+    let asked = check.clone();
+    // Dropped with the run when that is cancelled: a check must not go on for nobody.
+    let work = async move { timeout(deadline, asked.run(&evidence)).await };
+    let task = AbortOnDropHandle::new(tokio::spawn(work));
     let found = match task.await {
         Ok(Ok(found)) => found,
         Ok(Err(_)) => Found::timeout(format!("it was cut off at its deadline of {deadline:?}")),
@@ -68,7 +72,13 @@ fn words(panic: &(dyn Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Category, Outcome, Severity};
+    use crate::{
+        domain::{Category, Outcome, Severity},
+        readiness::{
+            Check, CheckInfo,
+            asked::{Declared, Run},
+        },
+    };
     use futures_util::future::BoxFuture;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -83,8 +93,8 @@ mod tests {
         id: &'static str,
         quiet: bool,
         run: for<'a> fn(&'a Seen) -> BoxFuture<'a, Found>,
-    ) -> &'static Check<Seen> {
-        Box::leak(Box::new(Check {
+    ) -> Asked<Seen> {
+        Asked::BuiltIn(Box::leak(Box::new(Check {
             id,
             title: id,
             category: Category::Database,
@@ -96,7 +106,43 @@ mod tests {
             exercised: true,
             quiet,
             run,
-        }))
+        })))
+    }
+
+    /// One of the operator's that takes this long and may take that long.
+    fn declared(id: &str, takes: Duration, longest: Duration) -> Asked<Seen> {
+        let info = CheckInfo {
+            id: id.into(),
+            title: "t".into(),
+            category: Category::Authentication,
+            severity: Severity::Blocker,
+            weight: 3,
+            why: String::new(),
+            how: String::new(),
+            fix: String::new(),
+            exercised: false,
+            declared: true,
+        };
+        let run: Run<Seen> = Box::new(move |_| {
+            Box::pin(async move {
+                tokio::time::sleep(takes).await;
+                Found::fail("not as wanted")
+            })
+        });
+        Asked::Declared(Arc::new(Declared { info, hint: Some("start it".into()), longest, run }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_declared_check_has_its_own_deadline_and_says_whose_it_is() {
+        let secs = Duration::from_secs;
+        let checks = [declared("APP-1", secs(30), secs(40)), declared("APP-2", secs(90), secs(40))];
+        let (tell, _told) = mpsc::unbounded_channel();
+        let findings = run(&checks, &Arc::new(Seen::default()), secs(20), &tell).await;
+        let outcomes: Vec<_> = findings.iter().map(|f| (f.id.as_str(), f.outcome)).collect();
+        assert_eq!(outcomes, [("APP-1", Outcome::Fail), ("APP-2", Outcome::Timeout)]);
+        let first = &findings[0];
+        assert!(first.declared && !first.exercised && first.severity == Severity::Blocker, "{first:?}");
+        assert_eq!((first.weight, first.hint.as_deref()), (3, Some("start it")));
     }
 
     fn counts(seen: &Seen) -> BoxFuture<'_, Found> {
@@ -149,7 +195,7 @@ mod tests {
         let (tell, _told) = mpsc::unbounded_channel();
         let seen = Arc::new(Seen::default());
         let findings = run(&checks, &seen, Duration::from_secs(20), &tell).await;
-        assert!(findings.iter().map(|f| f.id.as_str()).eq(checks.iter().map(|c| c.id)));
+        assert!(findings.iter().map(|f| f.id.as_str()).eq(checks.iter().map(Asked::id)));
         let most = seen.most.load(Ordering::SeqCst);
         assert!(most == AT_ONCE, "{most} at once");
         assert_eq!(seen.quiet_with.load(Ordering::SeqCst), 0, "a quiet check runs alone");

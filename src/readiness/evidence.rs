@@ -1,9 +1,12 @@
 //! What checks may look at: a read-only view of the running system. Each look happens once a run, so that all checks
 //! of a run judge the same moment.
-use super::{Gate, Ground, ReadinessParts, Reread};
+use super::{
+    Gate, Ground, ReadinessParts, Reload, Reread, Started,
+    references::{self, Followed},
+};
 use crate::{
     agents::Supervisor,
-    config::{AgentSettings, Paths, Settings},
+    config::{AgentSettings, Paths, Settings, appraise},
     domain::{FleetSnapshot, InstanceId, ProbeStatus},
     health::Monitor,
     resilience::Clock,
@@ -14,6 +17,8 @@ use std::{
     path::PathBuf,
     sync::{Arc, OnceLock},
 };
+use tokio::sync::OnceCell;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub struct Evidence {
     pub settings: Arc<Settings>,
@@ -29,10 +34,16 @@ pub struct Evidence {
     /// The day to judge for; not always the one that it is.
     pub judged_at: Timestamp,
     pub gate: Option<Arc<dyn Gate>>,
+    /// None while the daemon has not come to serve.
+    pub started: Option<Started>,
+    pub reload: Option<Arc<dyn Reload>>,
     /// Where controls are exercised, away from the real ones.
     pub ground: Ground,
+    /// As long as a check may look, it may also start something scratch.
+    _presence: TaskTrackerToken,
     fleet: OnceLock<FleetSnapshot>,
     probes: OnceLock<Vec<ProbeStatus>>,
+    references: OnceCell<Vec<Followed>>,
 }
 
 impl Evidence {
@@ -49,9 +60,13 @@ impl Evidence {
             clock: parts.clock.clone(),
             judged_at: as_of.unwrap_or_else(|| parts.clock.now()),
             gate: parts.gate.clone(),
+            _presence: ground.presence(),
+            started: parts.started.get().copied(),
+            reload: parts.reload.clone(),
             ground,
             fleet: OnceLock::new(),
             probes: OnceLock::new(),
+            references: OnceCell::new(),
         }
     }
 
@@ -61,6 +76,12 @@ impl Evidence {
 
     pub fn probes(&self) -> &[ProbeStatus] {
         self.probes.get_or_init(|| self.monitor.snapshot())
+    }
+
+    /// Every secret reference of the manifest and what is to be said of what stands behind it.
+    pub async fn references(&self) -> &[Followed] {
+        let follow = || references::follow(references::of(&self.settings), appraise);
+        self.references.get_or_init(follow).await
     }
 
     /// Living instances that take a ping over their own channel.

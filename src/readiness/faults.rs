@@ -4,7 +4,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU32, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -22,7 +22,6 @@ const SETTLING: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Manner {
     /// 200, and its body says healthy.
     Healthy,
@@ -32,6 +31,12 @@ pub enum Manner {
     Lying,
     /// Takes the request and never answers.
     Silent,
+    /// 500 and 200 in turn.
+    Flapping,
+    /// `/health` is well, every other route answers 500.
+    Hollow,
+    /// 200 and healthy, and the body names somebody else.
+    Misnamed,
 }
 
 /// A listening server, gone when dropped.
@@ -42,7 +47,9 @@ pub struct FaultServer {
 }
 
 struct Shared {
-    manner: AtomicU8,
+    manner: Mutex<Manner>,
+    /// Raised by each answer that flaps.
+    turn: AtomicU32,
     /// When each request came.
     hits: Mutex<Vec<Instant>>,
     /// How many were answered with 500.
@@ -56,7 +63,8 @@ impl FaultServer {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            manner: AtomicU8::new(manner as u8),
+            manner: Mutex::new(manner),
+            turn: AtomicU32::new(0),
             hits: Mutex::default(),
             failed: AtomicU32::new(0),
             open: AtomicU32::new(0),
@@ -67,11 +75,15 @@ impl FaultServer {
     }
 
     pub fn behave(&self, manner: Manner) {
-        self.shared.manner.store(manner as u8, Ordering::SeqCst);
+        *self.shared.manner.lock().unwrap_or_else(PoisonError::into_inner) = manner;
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}/health", self.address)
+        self.url_of("/health")
+    }
+
+    pub fn url_of(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
     }
 
     /// When requests came, oldest first.
@@ -116,14 +128,21 @@ async fn answer(mut stream: TcpStream, shared: Arc<Shared>) {
         }
     }
     shared.hits.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
-    let (status, body) = match shared.manner.load(Ordering::SeqCst) {
-        manner if manner == Manner::Healthy as u8 => ("200 OK", r#"{"status":"healthy","database":"up"}"#),
-        manner if manner == Manner::Lying as u8 => ("200 OK", r#"{"status":"critical","database":"down"}"#),
-        manner if manner == Manner::Failing as u8 => {
+    let manner = *shared.manner.lock().unwrap_or_else(PoisonError::into_inner);
+    let fails = match manner {
+        Manner::Failing => true,
+        Manner::Flapping => shared.turn.fetch_add(1, Ordering::SeqCst).is_multiple_of(2),
+        Manner::Hollow => !request.starts_with(b"GET /health "),
+        _ => false,
+    };
+    let (status, body) = match manner {
+        _ if fails => {
             shared.failed.fetch_add(1, Ordering::SeqCst);
             ("500 Internal Server Error", r#"{"status":"critical"}"#)
         }
-        _ => {
+        Manner::Lying => ("200 OK", r#"{"agent":"planted","status":"critical","database":"down"}"#),
+        Manner::Misnamed => ("200 OK", r#"{"agent":"somebody-else","status":"healthy","database":"up"}"#),
+        Manner::Silent => {
             shared.open.fetch_add(1, Ordering::SeqCst);
             let hung_up = async { while matches!(stream.read(&mut piece).await, Ok(1..)) {} };
             // Counted a moment late: on a busy machine the end of the look before may be read after this request,
@@ -136,6 +155,7 @@ async fn answer(mut stream: TcpStream, shared: Arc<Shared>) {
             shared.open.fetch_sub(1, Ordering::SeqCst);
             return;
         }
+        _ => ("200 OK", r#"{"agent":"planted","status":"healthy","database":"up"}"#),
     };
     let reply = format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",

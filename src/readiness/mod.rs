@@ -1,19 +1,52 @@
 //! Proves controls by exercising them, scores what it saw, and says what it could not measure.
+mod asked;
 mod check;
 mod checks;
+mod claim;
+mod compare;
+mod conduct;
+mod declared;
+mod demands;
 mod engine;
 mod evidence;
 mod faults;
 mod gate;
+pub mod leaks;
 mod proof;
+mod references;
+mod reload;
+mod report;
+mod request;
 mod score;
 mod select;
 mod service;
+#[cfg(test)]
+mod service_fixture;
 mod survivors;
+mod trust;
+mod verify;
+mod waiver;
+mod waiving;
 
 pub use check::{Check, CheckInfo, Found, Proof};
+pub use claim::{Claim, claim};
+pub use compare::{Change, Move, State, changes, compare};
 pub use evidence::Evidence;
 pub use gate::{Gate, GateAnswer};
 pub use proof::{Ground, Plot, ScratchFleet};
+pub use reload::{Reload, Reloaded, Stage};
+pub use report::{REPORTERS, Reporter, parse, schema};
+pub use request::{Baseline, RunRequest};
 pub use score::{Scored, Terms, agrees, recompute, score};
-pub use service::{Progress, Readiness, ReadinessParts, Reread, RunRequest};
+pub use service::{Progress, Readiness, ReadinessParts, Reread, Started};
+pub use verify::{Disagreement, verify};
+pub use waiving::{WaiverEntry, WaiverRequest};
+
+/// Every kind of agent, probe and declared check, for reading a configuration.
+pub fn kinds() -> crate::config::Kinds {
+    crate::config::Kinds {
+        agents: crate::agents::Supervisor::kinds(),
+        probes: crate::health::Monitor::kinds(),
+        checks: declared::DECLARED.iter().map(|entry| entry.kind).collect(),
+    }
+}

@@ -19,7 +19,7 @@ use std::{
 };
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 /// In each plot that may have processes: what marks them.
 const MARK: &str = "fleet-id";
@@ -52,6 +52,7 @@ struct Live {
     settings: Arc<Settings>,
     paths: Paths,
     plot: Plot,
+    clock: Clock,
 }
 
 impl Ground {
@@ -101,7 +102,7 @@ impl Ground {
     /// they do there. With `watched`, a real monitor probes it.
     pub async fn fleet(&self, overlay: Value, watched: bool) -> Result<ScratchFleet, Fault> {
         let plot = self.plot()?;
-        let settings = Arc::new(scratch_settings(plot.path(), overlay)?);
+        let settings = scratch_settings(plot.path(), overlay)?;
         let paths = Paths::new(&settings);
         for dir in [&paths.state_dir, &paths.backups, &paths.fifos, &paths.agent_logs, &paths.runtime_dir] {
             fs::DirBuilder::new()
@@ -120,23 +121,13 @@ impl Ground {
         // Before the first child: whoever sweeps after a crash must know what to look for.
         fs::write(plot.path().join(MARK), store.fleet_id())
             .map_err(|error| Fault::internal(format!("cannot mark {}: {error}", plot.path().display())))?;
-        let parts = SupervisorParts {
-            settings: settings.clone(),
-            paths: paths.clone(),
-            store: store.clone(),
-            clock: self.clock(),
-        };
-        let supervisor = Supervisor::launch(parts).await?;
-        let monitor = watched.then(|| {
-            Monitor::launch(MonitorParts {
-                settings: settings.clone(),
-                supervisor: supervisor.clone(),
-                store: store.clone(),
-                clock: self.clock(),
-            })
-        });
-        let live = Live { supervisor, monitor, store, settings, paths, plot };
+        let live = Live::launch(settings, paths, store, plot, self.clock(), watched).await?;
         Ok(ScratchFleet { live: Some(live), open: self.open.clone() })
+    }
+
+    /// Until it is dropped, the ground is not clear: for whoever may still start something on it.
+    pub fn presence(&self) -> TaskTrackerToken {
+        self.open.token()
     }
 
     /// Waits until everything scratch is gone; false if something still is not at the deadline.
@@ -167,6 +158,11 @@ impl ScratchFleet {
 
     pub fn store(&self) -> &Store {
         &self.live().store
+    }
+
+    /// None where it is not watched.
+    pub fn monitor(&self) -> Option<&Monitor> {
+        self.live().monitor.as_ref()
     }
 
     pub fn settings(&self) -> &Settings {
@@ -214,6 +210,17 @@ impl ScratchFleet {
         .await
     }
 
+    /// Its supervisor goes without a goodbye, as in a crash of the daemon, and the next takes its place, by settings of
+    /// its own over the same store.
+    pub async fn crash_and_relaunch(mut self, overlay: Value) -> Result<Self, Fault> {
+        let Some(live) = self.live.take() else { return Ok(self) };
+        let settings = scratch_settings(live.plot.path(), overlay)?;
+        let Live { supervisor, monitor, store, paths, plot, clock, .. } = live;
+        drop((supervisor, monitor));
+        self.live = Some(Live::launch(settings, paths, store, plot, clock, false).await?);
+        Ok(self)
+    }
+
     /// Ends it and says how many of its processes were alive after the supervisor said that it was done. They are
     /// killed then.
     pub async fn finish(mut self) -> usize {
@@ -225,6 +232,33 @@ impl ScratchFleet {
 }
 
 impl Live {
+    async fn launch(
+        settings: Settings,
+        paths: Paths,
+        store: Store,
+        plot: Plot,
+        clock: Clock,
+        watched: bool,
+    ) -> Result<Self, Fault> {
+        let settings = Arc::new(settings);
+        let parts = SupervisorParts {
+            settings: settings.clone(),
+            paths: paths.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+        };
+        let supervisor = Supervisor::launch(parts).await?;
+        let monitor = watched.then(|| {
+            Monitor::launch(MonitorParts {
+                settings: settings.clone(),
+                supervisor: supervisor.clone(),
+                store: store.clone(),
+                clock: clock.clone(),
+            })
+        });
+        Ok(Self { supervisor, monitor, store, settings, paths, plot, clock })
+    }
+
     async fn end(self) -> usize {
         let mark = self.store.fleet_id().to_owned();
         if let Some(monitor) = &self.monitor {

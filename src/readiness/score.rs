@@ -1,5 +1,6 @@
 //! Pure: findings and weights → category scores → interval → verdict. Everything it needs is in a report, so
 //! `recompute` can always be held against what a report says of itself.
+use super::{demands, waiver};
 use crate::domain::{Category, CategoryScore, Finding, Interval, Outcome, Report, Severity, Verdict};
 
 /// Weights of document 000; they add up to 100.
@@ -33,6 +34,8 @@ pub struct Scored {
     pub verdict: Verdict,
     /// Worst first, a sentence each.
     pub reasons: Vec<String>,
+    /// What the score would be if what waivers speak for did not apply; none where they speak for nothing.
+    pub without_waived: Option<Interval>,
 }
 
 /// Beyond this a sum of weights could pass what a float holds.
@@ -41,6 +44,22 @@ const HEAVIEST: f64 = 1e9;
 const UNKNOWN: Interval = Interval { low: 0.0, high: 100.0 };
 
 pub fn score(findings: &[Finding], terms: &Terms) -> Scored {
+    let (categories, score, coverage) = sum(findings, terms);
+    let (verdict, reasons) = judge(findings, &categories, score, terms);
+    let waived = findings.iter().any(|finding| finding.waived.is_some());
+    let without_waived = waived.then(|| sum(&without(findings), terms).1);
+    Scored { categories, score, coverage, verdict, reasons, without_waived }
+}
+
+fn without(findings: &[Finding]) -> Vec<Finding> {
+    let mut rest = findings.to_vec();
+    for finding in rest.iter_mut().filter(|finding| finding.waived.is_some()) {
+        finding.outcome = Outcome::NotApplicable;
+    }
+    rest
+}
+
+fn sum(findings: &[Finding], terms: &Terms) -> (Vec<CategoryScore>, Interval, f64) {
     let categories: Vec<CategoryScore> =
         Category::ALL.iter().map(|category| of_category(*category, findings, terms)).collect();
     let counted = || categories.iter().filter(|c| c.weight > 0.0).filter_map(|c| Some((c, c.score?)));
@@ -55,14 +74,16 @@ pub fn score(findings: &[Finding], terms: &Terms) -> Scored {
     } else {
         (UNKNOWN, 0.0)
     };
-    let (verdict, reasons) = judge(findings, &categories, score, terms);
-    Scored { categories, score, coverage, verdict, reasons }
+    (categories, score, coverage)
 }
 
-/// The score that a report's own findings, weights and bar amount to.
+/// The score that a report's own findings, weights, bar and waivers amount to. What a finding says of its waiver is
+/// not believed.
 pub fn recompute(report: &Report) -> Scored {
     let categories = report.categories.iter().map(|c| (c.category, c.weight, c.asked)).collect();
-    score(&report.findings, &Terms { categories, bar: report.bar, partial: report.partial })
+    let mut findings = report.findings.clone();
+    waiver::apply(&mut findings, &report.waivers, waiver::judged_at(report));
+    score(&findings, &Terms { categories, bar: report.bar, partial: report.partial })
 }
 
 /// Does the report say of itself what its findings amount to?
@@ -72,6 +93,9 @@ pub fn agrees(report: &Report) -> bool {
         && again.score == report.score
         && again.coverage.to_bits() == report.coverage.to_bits()
         && again.verdict == report.verdict
+        && again.without_waived == report.score_without_waived
+        && waiver::agree(report)
+        && demands::unmet_by(report) == report.unmet
 }
 
 fn of_category(category: Category, findings: &[Finding], terms: &Terms) -> CategoryScore {
@@ -123,7 +147,7 @@ fn worth(outcome: Outcome) -> u64 {
 
 /// NOT READY if a gate fails or the high end is under the bar; else INCONCLUSIVE if a gate or a whole category is
 /// unmeasured or the low end is under the bar; else READY. A partial run is held to every check it ran, and where
-/// it holds it says so of those alone.
+/// it holds it says so of those alone. A waiver lifts what failed, never what is unmeasured.
 fn judge(
     findings: &[Finding],
     categories: &[CategoryScore],
@@ -139,6 +163,8 @@ fn judge(
         let what = if finding.severity == Severity::Blocker { "gate" } else { "check" };
         let Finding { id, title, outcome, summary, .. } = finding;
         match outcome {
+            // Somebody answers for it. It lifts no more than this: the points are not earned.
+            Outcome::Fail if finding.waived.is_some() => {}
             Outcome::Fail => against.push(format!("{what} {id} failed: {title}: {summary}")),
             Outcome::Error | Outcome::Timeout | Outcome::Skipped => {
                 unsure.push(format!("{what} {id} is unmeasured ({}): {title}: {summary}", outcome.as_str()));

@@ -1,25 +1,33 @@
 //! Which checks a run asks: `--only` and `--skip` name ids or categories; an unknown name is an error.
-use super::{Check, RunRequest, Terms, checks::Section};
+use super::{
+    RunRequest, Terms,
+    asked::{Asked, Declared},
+    checks::Section,
+};
 use crate::{
     config::ReadinessSettings,
     domain::{Category, Fault},
 };
+use std::sync::Arc;
 
 /// What a run is to do, and by which terms it is judged.
 pub struct Selection<E: 'static = super::Evidence> {
-    pub checks: Vec<&'static Check<E>>,
-    pub not_run: Vec<&'static str>,
+    pub checks: Vec<Asked<E>>,
+    pub not_run: Vec<String>,
     pub terms: Terms,
 }
 
+/// Of each category our own checks come first, then what the manifest declares.
 pub fn select(
     sections: &'static [Section],
+    declared: &[Arc<Declared>],
     request: &RunRequest,
     settings: &ReadinessSettings,
 ) -> Result<Selection, Fault> {
     for name in request.only.iter().chain(&request.skip) {
-        if !names(sections).any(|known| known.eq_ignore_ascii_case(name)) {
-            return Err(unknown(sections, name));
+        let declared = || declared.iter().map(|check| check.info.id.as_str());
+        if !names(sections).chain(declared()).any(|known| known.eq_ignore_ascii_case(name)) {
+            return Err(unknown(sections, declared(), name));
         }
     }
     let named = |list: &[String], name: &str| list.iter().any(|given| given.eq_ignore_ascii_case(name));
@@ -29,14 +37,17 @@ pub fn select(
     };
     let (mut checks, mut not_run, mut categories) = (Vec::new(), Vec::new(), Vec::new());
     for Section { category, checks: section } in sections {
-        let before = checks.len();
-        for check in *section {
-            let wanted = (category_asked(*category) || named(&request.only, check.id))
-                && !named(&request.skip, check.id)
+        let before = (checks.len(), not_run.len());
+        let own = section.iter().map(Asked::BuiltIn);
+        let theirs = declared.iter().filter(|check| check.info.category == *category);
+        for check in own.chain(theirs.map(|check| Asked::Declared(Arc::clone(check)))) {
+            let wanted = (category_asked(*category) || named(&request.only, check.id()))
+                && !named(&request.skip, check.id())
                 && !named(&request.skip, category.as_str());
-            if wanted { checks.push(check) } else { not_run.push(check.id) }
+            if wanted { checks.push(check) } else { not_run.push(check.id().to_owned()) }
         }
-        let asked = if section.is_empty() { category_asked(*category) } else { checks.len() > before };
+        let none = before == (checks.len(), not_run.len());
+        let asked = if none { category_asked(*category) } else { checks.len() > before.0 };
         categories.push((*category, weight(*category, settings), asked));
     }
     if !categories.iter().any(|(.., asked)| *asked) {
@@ -48,9 +59,10 @@ pub fn select(
 }
 
 /// The fault for a name that is neither a check nor a category, with the nearest one.
-pub fn unknown(sections: &[Section], name: &str) -> Fault {
+pub fn unknown<'a>(sections: &'a [Section], declared: impl Iterator<Item = &'a str>, name: &str) -> Fault {
     let lower = name.to_ascii_lowercase();
     let nearest = names(sections)
+        .chain(declared)
         .map(|known| (strsim::damerau_levenshtein(&known.to_ascii_lowercase(), &lower), known))
         .min()
         .filter(|(distance, known)| *distance <= known.len().div_ceil(2));
@@ -61,7 +73,7 @@ pub fn unknown(sections: &[Section], name: &str) -> Fault {
     Fault::usage(format!("cannot find a check or a category called `{}`", name.escape_debug())).hint(hint)
 }
 
-fn names(sections: &[Section]) -> impl Iterator<Item = &'static str> {
+fn names(sections: &[Section]) -> impl Iterator<Item = &str> {
     sections.iter().flat_map(|s| s.checks.iter().map(|c| c.id).chain([s.category.as_str()]))
 }
 
@@ -75,7 +87,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{FaultKind, Severity},
-        readiness::{Evidence, Found},
+        readiness::{Check, Evidence, Found, declared},
     };
     use futures_util::future::BoxFuture;
 
@@ -109,10 +121,15 @@ mod tests {
     ];
 
     fn ask(only: &[&str], skip: &[&str]) -> Result<Selection, Fault> {
+        ask_with(&[], only, skip)
+    }
+
+    fn ask_with(declared: &[Arc<Declared>], only: &[&str], skip: &[&str]) -> Result<Selection, Fault> {
         let own = |list: &[&str]| list.iter().map(ToString::to_string).collect();
         select(
             SECTIONS,
-            &RunRequest { only: own(only), skip: own(skip), as_of: None },
+            declared,
+            &RunRequest { only: own(only), skip: own(skip), ..RunRequest::default() },
             &ReadinessSettings::default(),
         )
     }
@@ -138,7 +155,7 @@ mod tests {
         ];
         for (only, skip, ids, asked, partial) in table {
             let selection = ask(only, skip).expect("a selection");
-            assert!(selection.checks.iter().map(|c| c.id).eq(ids.iter().copied()), "{only:?} {skip:?}");
+            assert!(selection.checks.iter().map(Asked::id).eq(ids.iter().copied()), "{only:?} {skip:?}");
             let got: Vec<bool> = selection.terms.categories.iter().map(|(.., asked)| *asked).collect();
             assert_eq!((&got[..], selection.terms.partial), (*asked, *partial), "{only:?} {skip:?}");
             assert_eq!(selection.checks.len() + selection.not_run.len(), 3, "every check is accounted for");
@@ -154,5 +171,29 @@ mod tests {
             assert!(fault.hint.is_some_and(|hint| hint.contains(near)), "{near}");
         }
         assert!(ask(&["SE-001"], &["security"]).is_err(), "nothing is left to run");
+    }
+
+    #[test]
+    fn declared_checks_are_chosen_by_id_and_category_and_measure_an_empty_one() {
+        let written = serde_json::json!([
+            {"id": "APP-login", "title": "t", "kind": "tcp", "category": "error-handling", "options": {"port": 1}},
+            {"id": "APP-db", "title": "t", "kind": "tcp", "category": "database", "options": {"port": 1}},
+        ]);
+        let settings: Vec<crate::config::CheckSettings> = serde_json::from_value(written).expect("checks");
+        let declared = declared::declared(&settings);
+        let ids = |only: &[&str], skip: &[&str]| {
+            let selection = ask_with(&declared, only, skip).expect("a selection");
+            let ids: Vec<String> = selection.checks.iter().map(|check| check.id().to_owned()).collect();
+            assert_eq!(ids.len() + selection.not_run.len(), 5, "every check is accounted for");
+            (ids.join(" "), selection.terms.partial)
+        };
+        assert_eq!(ids(&[], &[]), ("APP-login DB-001 DB-002 APP-db SE-001".into(), false));
+        assert_eq!(ids(&["app-DB"], &[]), ("APP-db".into(), true));
+        assert_eq!(ids(&["database"], &["DB-001"]), ("DB-002 APP-db".into(), true));
+        assert_eq!(ids(&[], &["APP-login"]), ("DB-001 DB-002 APP-db SE-001".into(), true));
+        let selection = ask_with(&declared, &[], &["APP-login"]).expect("a selection");
+        assert!(!selection.terms.categories[0].2, "left out whole, the category was not asked");
+        let fault = ask_with(&declared, &["APP-logn"], &[]).err().expect("a refusal");
+        assert!(fault.hint.is_some_and(|hint| hint.contains("APP-login")));
     }
 }

@@ -1,14 +1,16 @@
 //! Runs validations for the daemon: one at a time, followed by cursor, kept by the store.
 use super::{
-    CheckInfo, Evidence, Gate, Ground,
+    CheckInfo, Gate, Reload, RunRequest,
     checks::{self, CATEGORIES},
-    engine, score,
-    select::{self, Selection},
+    conduct::{conduct, scratch},
+    declared,
+    request::without_report,
+    select,
 };
 use crate::{
     agents::Supervisor,
-    config::{Paths, Settings},
-    domain::{Caller, Demands, Event, EventKind, Fault, FaultKind, Finding, Report, RunId, RunState},
+    config::{CheckSettings, Paths, Settings},
+    domain::{Caller, Demands, Fault, FaultKind, Finding, Report, Role, RunId},
     health::Monitor,
     resilience::Clock,
     store::Store,
@@ -17,20 +19,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
-use tokio::{
-    sync::{mpsc, watch},
-    time::{Instant, timeout},
-};
+use tokio::{sync::watch, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 /// How long a follower's question is held when there is nothing new.
 const LONG_POLL: Duration = Duration::from_secs(25);
-/// How long scratch copies may take to be gone after the last check.
-const CLEARING: Duration = Duration::from_secs(15);
-/// Version of the report's shape.
-const SCHEMA: u32 = 1;
+/// How long a cancelled run may take to be gone; then whoever cancelled it is told that it still goes.
+const CALLED_OFF: Duration = Duration::from_secs(20);
 
 /// Reads the manifest again: its digest, or why it cannot be read.
 pub type Reread = Arc<dyn Fn() -> Result<String, Fault> + Send + Sync>;
@@ -50,18 +48,17 @@ pub struct ReadinessParts {
     pub clock: Clock,
     /// The daemon's own door; without it the check that a caller without permission is refused cannot measure.
     pub gate: Option<Arc<dyn Gate>>,
+    /// Set once the daemon serves.
+    pub started: Arc<OnceLock<Started>>,
+    /// The daemon's own reload, to be carried out on scratch ground; without it that check cannot measure.
+    pub reload: Option<Arc<dyn Reload>>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunRequest {
-    /// Ids or categories; empty is all.
-    #[serde(default)]
-    pub only: Vec<String>,
-    #[serde(default)]
-    pub skip: Vec<String>,
-    /// Judge as on that day: what lapses until then has lapsed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub as_of: Option<Timestamp>,
+/// When the daemon began to start and how long it took until it answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    pub at: Timestamp,
+    pub took: Duration,
 }
 
 /// What has happened in a run after a cursor.
@@ -78,11 +75,11 @@ pub struct Progress {
 
 #[derive(Clone)]
 pub struct Readiness {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
-    parts: ReadinessParts,
+pub(super) struct Inner {
+    pub parts: ReadinessParts,
     /// Held for a moment at a time, never across an await.
     desk: Mutex<Desk>,
 }
@@ -95,18 +92,22 @@ struct Desk {
     run: Option<Arc<Run>>,
 }
 
-struct Run {
-    id: RunId,
-    total: u32,
-    as_of: Option<Timestamp>,
-    log: watch::Sender<Log>,
+pub(super) struct Run {
+    pub id: RunId,
+    pub total: u32,
+    pub as_of: Option<Timestamp>,
+    pub demands: Demands,
+    /// Who started it.
+    pub uid: u32,
+    pub cancel: CancellationToken,
+    pub log: watch::Sender<Log>,
 }
 
 #[derive(Default)]
-struct Log {
-    findings: Vec<Finding>,
+pub(super) struct Log {
+    pub findings: Vec<Finding>,
     /// In the store before it is here.
-    end: Option<Result<Report, Fault>>,
+    pub end: Option<Result<Report, Fault>>,
 }
 
 impl Readiness {
@@ -128,27 +129,40 @@ impl Readiness {
     /// Refuses with the running one's number while one runs.
     pub async fn start(&self, request: RunRequest, caller: &Caller) -> Result<RunId, Fault> {
         let settings = self.inner.parts.settings.borrow().clone();
-        let selection = select::select(CATEGORIES, &request, &settings.readiness)?;
+        request.verify(&settings.environment, self.inner.parts.clock.now())?;
+        let declared = declared::declared(&settings.checks);
+        let selection = select::select(CATEGORIES, &declared, &request, &settings.readiness)?;
+        let against = request.against(&self.inner.parts.store, &settings.environment).await?;
         let place = Place::take(&self.inner)?;
         let begun = self.inner.parts.store.begin_run(settings.environment.clone(), selection.terms.partial);
         let id = begun.await?;
         let total = u32::try_from(selection.checks.len()).unwrap_or(u32::MAX);
-        let run = Arc::new(Run { id, total, as_of: request.as_of, log: watch::Sender::new(Log::default()) });
+        let run = Arc::new(Run {
+            id,
+            total,
+            as_of: request.as_of,
+            demands: request.demands,
+            uid: caller.identity.uid,
+            cancel: CancellationToken::new(),
+            log: watch::Sender::new(Log::default()),
+        });
         place.give(run.clone());
         tracing::info!(run = id.0, checks = total, uid = caller.identity.uid, "validation started");
 
         let inner = self.inner.clone();
         let conduct = tokio::spawn({
             let (inner, run) = (inner.clone(), run.clone());
-            async move { conduct(&inner.parts, &run, selection).await }
+            async move { conduct(&inner.parts, &run, selection, against).await }
         });
         tokio::spawn(async move {
             let end = conduct.await.unwrap_or_else(|error| {
                 Err(Fault::internal(format!("cannot finish validation {id}: {error}"))
                     .hint("`agentctl daemon logs` has more; run it again"))
             });
-            if let Err(fault) = &end {
-                tracing::error!(run = id.0, error = %fault, "validation did not finish");
+            match &end {
+                Err(_) if run.cancel.is_cancelled() => tracing::info!(run = id.0, "validation cancelled"),
+                Err(fault) => tracing::error!(run = id.0, error = %fault, "validation did not finish"),
+                Ok(_) => {}
             }
             run.log.send_modify(|log| log.end = Some(end));
         });
@@ -174,22 +188,67 @@ impl Readiness {
         })
     }
 
+    /// Calls a run off; returns when it is gone. Only whoever started it may, and an admin.
+    pub async fn cancel(&self, id: RunId, caller: &Caller) -> Result<(), Fault> {
+        let known = self.inner.desk().run.clone().filter(|known| known.id == id);
+        let over = |how: &str| {
+            Fault::new(FaultKind::Conflict, format!("cannot cancel validation {id}: {how}"))
+                .hint("`agentctl validate list` shows the runs there are")
+        };
+        let Some(run) = known else {
+            let runs = self.inner.parts.store.runs(u32::MAX).await?;
+            let state = runs.iter().find(|run| run.run == id).map(|run| run.state);
+            return Err(if state.is_some() { over("it has ended") } else { without_report(id, None) });
+        };
+        if run.log.borrow().end.is_some() {
+            return Err(over("it has ended"));
+        }
+        if caller.role != Role::Admin && caller.identity.uid != run.uid {
+            return Err(Fault::new(
+                FaultKind::Forbidden,
+                format!("cannot cancel validation {id}: uid {} started it", run.uid),
+            )
+            .hint("ask them, or an administrator"));
+        }
+        run.cancel.cancel();
+        let mut log = run.log.subscribe();
+        let end = timeout(CALLED_OFF, log.wait_for(|log| log.end.is_some())).await;
+        match end {
+            Ok(Ok(log)) if matches!(log.end, Some(Ok(_))) => Err(over("it finished meanwhile")),
+            Ok(_) => Ok(()),
+            Err(_) => Err(Fault::new(
+                FaultKind::Timeout,
+                format!("cannot wait for validation {id} to end any longer"),
+            )
+            .hint("`agentctl validate list` shows when it has")),
+        }
+    }
+
     /// Every built-in check, in print order.
     pub fn checks() -> Vec<CheckInfo> {
         checks::all().map(super::Check::info).collect()
     }
 
+    /// Every check in print order: of each category our own, then what these settings declare.
+    pub fn checks_with(declared: &[CheckSettings]) -> Vec<CheckInfo> {
+        let mut all = Self::checks();
+        all.extend(declared::infos(declared));
+        // Stable: within a category the order stays.
+        all.sort_by_key(|check| check.category);
+        all
+    }
+
     /// One check by its id, whatever its case; a fault with the nearest name if there is none.
-    pub fn explain(id: &str) -> Result<CheckInfo, Fault> {
-        checks::all()
+    pub fn explain(declared: &[CheckSettings], id: &str) -> Result<CheckInfo, Fault> {
+        let theirs = declared.iter().map(|check| check.id.as_str());
+        Self::checks_with(declared)
+            .into_iter()
             .find(|check| check.id.eq_ignore_ascii_case(id))
-            .map(super::Check::info)
-            .ok_or_else(|| Fault { kind: FaultKind::NotFound, ..select::unknown(CATEGORIES, id) })
+            .ok_or_else(|| Fault { kind: FaultKind::NotFound, ..select::unknown(CATEGORIES, theirs, id) })
     }
 
     /// A run of which only the store knows.
     async fn finished(&self, run: RunId, after: u64) -> Result<Progress, Fault> {
-        let hint = "`agentctl validate list` shows the runs there are";
         if let Some(report) = self.inner.parts.store.report(run).await? {
             let seen = usize::try_from(after).unwrap_or(usize::MAX);
             let count = report.findings.len();
@@ -202,17 +261,7 @@ impl Readiness {
             });
         }
         let runs = self.inner.parts.store.runs(u32::MAX).await?;
-        Err(match runs.iter().find(|summary| summary.run == run).map(|summary| summary.state) {
-            Some(RunState::Interrupted) => Fault::new(
-                FaultKind::Unavailable,
-                format!("cannot follow validation {run}: the daemon ended under it"),
-            )
-            .hint("run `agentctl validate` again"),
-            Some(_) => {
-                Fault::internal(format!("cannot follow validation {run}: it has no report")).hint(hint)
-            }
-            None => Fault::not_found(format!("cannot find validation {run}")).hint(hint),
-        })
+        Err(without_report(run, runs.iter().find(|summary| summary.run == run).map(|summary| summary.state)))
     }
 }
 
@@ -253,70 +302,6 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.desk().taken = false;
     }
-}
-
-fn scratch(parts: &ReadinessParts) -> Ground {
-    Ground::new(parts.paths.state_dir.join("scratch"), parts.clock.clone())
-}
-
-/// Runs, scores, keeps. The report is in the store before anybody is told that the run is finished.
-async fn conduct(parts: &ReadinessParts, run: &Arc<Run>, selection: Selection) -> Result<Report, Fault> {
-    let (started_at, started) = (parts.clock.now(), Instant::now());
-    let ground = scratch(parts);
-    let evidence = Arc::new(Evidence::new(parts, ground.clone(), run.as_of));
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let log = run.clone();
-    let teller = tokio::spawn(async move {
-        while let Some(finding) = told.recv().await {
-            log.log.send_modify(|log| log.findings.push(finding));
-        }
-    });
-    let deadline = evidence.settings.readiness.check_deadline.0;
-    let findings = engine::run(&selection.checks, &evidence, deadline, &tell).await;
-    drop(tell);
-    let _ = teller.await;
-    if !ground.close(CLEARING).await {
-        tracing::error!(run = run.id.0, "scratch copies are still not gone; the next start removes them");
-    }
-    let scored = score::score(&findings, &selection.terms);
-    let report = Report {
-        schema_version: SCHEMA,
-        run: run.id,
-        environment: evidence.settings.environment.clone(),
-        started_at,
-        took_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
-        version: env!("CARGO_PKG_VERSION").into(),
-        config_digest: evidence.config_digest.clone(),
-        bar: selection.terms.bar,
-        partial: selection.terms.partial,
-        verdict: scored.verdict,
-        reasons: scored.reasons,
-        score: scored.score,
-        coverage: scored.coverage,
-        categories: scored.categories,
-        findings,
-        not_run: selection.not_run.iter().map(ToString::to_string).collect(),
-        as_of: run.as_of,
-        waivers: Vec::new(),
-        score_without_waived: None,
-        demands: Demands::default(),
-        unmet: Vec::new(),
-        baseline: None,
-    };
-    parts.store.finish_run(report.clone()).await?;
-    let text = format!(
-        "validation {}: {}, {:.2} to {:.2} of 100",
-        report.run,
-        report.verdict.as_str(),
-        report.score.low,
-        report.score.high
-    );
-    let event =
-        Event { seq: 0, at: parts.clock.now(), kind: EventKind::ValidationFinished, instance: None, text };
-    if let Err(error) = parts.store.record_event(event).await {
-        tracing::warn!(%error, "cannot record that a validation finished");
-    }
-    Ok(report)
 }
 
 #[cfg(test)]

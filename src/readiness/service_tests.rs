@@ -1,94 +1,28 @@
 //! The service over a real store, supervisor and monitor of an empty fleet.
 use super::*;
 use crate::{
-    agents::SupervisorParts,
-    config::StoreSettings,
-    domain::{Category, Identity, Outcome, Role, Severity},
-    health::MonitorParts,
+    domain::{Category, Outcome, RunState, Severity},
+    readiness::{
+        RunRequest, score,
+        service_fixture::{Bench, bench, bench_in, caller, open, somebody},
+        survivors,
+    },
 };
-use tempfile::TempDir;
-
-struct Bench {
-    readiness: Readiness,
-    store: Store,
-    home: TempDir,
-}
-
-fn open(home: &TempDir) -> Store {
-    let backups = home.path().join("backups");
-    Store::open(&home.path().join("agentd.db"), &backups, &StoreSettings::default(), Clock::system())
-        .expect("a store")
-}
-
-async fn bench_in(home: TempDir) -> Bench {
-    let (store, clock) = (open(&home), Clock::system());
-    // As `daemon::boot` does.
-    store.interrupt_runs().await.expect("asked");
-    let mut settings = Settings::default();
-    settings.daemon.state_dir = Some(home.path().to_owned());
-    settings.daemon.socket = Some(home.path().join("run/agentd.sock"));
-    let settings = Arc::new(settings);
-    let paths = Paths::new(&settings);
-    let supervisor = Supervisor::launch(SupervisorParts {
-        settings: settings.clone(),
-        paths: paths.clone(),
-        store: store.clone(),
-        clock: clock.clone(),
-    })
-    .await
-    .expect("a supervisor");
-    let monitor = Monitor::launch(MonitorParts {
-        settings: settings.clone(),
-        supervisor: supervisor.clone(),
-        store: store.clone(),
-        clock: clock.clone(),
-    });
-    let parts = ReadinessParts {
-        settings: watch::channel(settings).1,
-        config_file: None,
-        config_digest: watch::channel("abc".to_owned()).1,
-        reread: Arc::new(|| Ok("abc".into())),
-        paths,
-        store: store.clone(),
-        supervisor,
-        monitor,
-        clock,
-        gate: None,
-    };
-    Bench { readiness: Readiness::new(parts), store, home }
-}
-
-async fn bench() -> Bench {
-    bench_in(tempfile::tempdir().expect("a directory")).await
-}
-
-fn caller() -> Caller {
-    Caller { identity: Identity { uid: 1000, gid: 1000, pid: None }, role: Role::Operator, agent: None }
-}
+use jiff::Timestamp;
+use tokio::time::Instant;
 
 impl Bench {
-    async fn start(&self, only: &str) -> Result<RunId, Fault> {
-        let request = RunRequest { only: vec![only.into()], ..RunRequest::default() };
-        self.readiness.start(request, &caller()).await
-    }
-
-    /// Follows as a client does, to the end.
-    async fn follow(&self, run: RunId) -> Result<(Report, Vec<Finding>), Fault> {
-        let (mut cursor, mut findings) = (0, Vec::new());
-        loop {
-            let progress = self.readiness.progress(run, cursor).await?;
-            cursor = progress.cursor;
-            findings.extend(progress.findings);
-            if let Some(report) = progress.report {
-                return Ok((report, findings));
-            }
-        }
-    }
-
     /// A run under way that no check belongs to: the test says what happens in it.
     fn stage(&self, id: u64) -> Arc<Run> {
-        let run =
-            Arc::new(Run { id: RunId(id), total: 2, as_of: None, log: watch::Sender::new(Log::default()) });
+        let run = Arc::new(Run {
+            id: RunId(id),
+            total: 2,
+            as_of: None,
+            demands: Demands::default(),
+            uid: 1000,
+            cancel: CancellationToken::new(),
+            log: watch::Sender::new(Log::default()),
+        });
         self.readiness.inner.desk().run = Some(run.clone());
         run
     }
@@ -196,7 +130,92 @@ async fn what_does_not_exist_is_refused_by_name() {
     let fault = bench.start("DB-03").await.expect_err("no such check");
     assert_eq!(fault.kind, FaultKind::Usage);
     assert!(fault.hint.is_some_and(|hint| hint.contains("DB-003")), "no nearest name");
-    assert_eq!(Readiness::explain("db-003").expect("a check").id, "DB-003");
-    assert_eq!(Readiness::explain("DB-999").expect_err("no such check").kind, FaultKind::NotFound);
+    assert_eq!(Readiness::explain(&[], "db-003").expect("a check").id, "DB-003");
+    assert_eq!(Readiness::explain(&[], "DB-999").expect_err("no such check").kind, FaultKind::NotFound);
     assert!(bench.store.runs(10).await.expect("a look").is_empty(), "a refused request left a run");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_answered_is_refused_before_anything_runs() {
+    let bench = bench().await;
+    let now = Timestamp::now();
+    let yesterday = now.checked_sub(jiff::SignedDuration::from_hours(24)).ok();
+    let table = [
+        (RunRequest { environment: Some("production".into()), ..RunRequest::default() }, FaultKind::Conflict),
+        (RunRequest { as_of: yesterday, ..RunRequest::default() }, FaultKind::Usage),
+        (
+            RunRequest {
+                demands: Demands { fail_under: Some(f64::NAN), fail_on: None },
+                ..RunRequest::default()
+            },
+            FaultKind::Usage,
+        ),
+    ];
+    for (request, kind) in table {
+        let fault = bench.readiness.start(request.clone(), &caller()).await.expect_err("a refusal");
+        assert_eq!(fault.kind, kind, "{request:?}: {fault}");
+    }
+    assert!(bench.store.runs(9).await.expect("a look").is_empty(), "a refused request left a run");
+    let right =
+        RunRequest { environment: Some("dev".into()), only: vec!["CF-002".into()], ..RunRequest::default() };
+    assert_eq!(bench.report(right).await.environment, "dev");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_cancelled_in_the_middle_leaves_nothing_and_frees_the_place() {
+    let bench = bench().await;
+    let run = bench.start("agent-operations").await.expect("a run");
+    let scratch = bench.home.path().join("scratch");
+    let marks = || -> Vec<String> {
+        let plots = std::fs::read_dir(&scratch).into_iter().flatten().flatten();
+        plots.filter_map(|plot| std::fs::read_to_string(plot.path().join("fleet-id")).ok()).collect()
+    };
+    let alive = |marks: &[String]| -> usize {
+        marks.iter().map(|mark| survivors::marked(mark.trim()).expect("a look").len()).sum()
+    };
+    // In the middle is when scratch agents live.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let seen = loop {
+        let seen = marks();
+        if alive(&seen) > 0 {
+            break seen;
+        }
+        assert!(Instant::now() < deadline, "no scratch agent ever lived");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    };
+    let follower = tokio::spawn({
+        let readiness = bench.readiness.clone();
+        async move {
+            let mut cursor = 0;
+            loop {
+                match readiness.progress(run, cursor).await {
+                    Ok(progress) => cursor = progress.cursor,
+                    Err(fault) => return fault,
+                }
+            }
+        }
+    });
+    let stranger = somebody(1001, Role::Operator);
+    let fault = bench.readiness.cancel(run, &stranger).await.expect_err("it is not theirs");
+    assert!(fault.kind == FaultKind::Forbidden && fault.message.contains("uid 1000"), "{fault}");
+    bench.readiness.cancel(run, &caller()).await.expect("cancelled");
+    assert_eq!(alive(&seen), 0, "scratch agents live on");
+    assert!(!scratch.exists(), "scratch ground is left: {:?}", marks());
+    let told = follower.await.expect("it ended");
+    assert!(told.kind == FaultKind::Conflict && told.message.contains("was cancelled"), "{told}");
+    assert_eq!(bench.store.runs(9).await.expect("a look")[0].state, RunState::Cancelled);
+    assert_eq!(bench.store.report(run).await.expect("a look"), None);
+    assert!(bench.readiness.cancel(run, &caller()).await.is_err(), "it has ended");
+    assert_eq!(
+        bench.readiness.cancel(RunId(99), &caller()).await.expect_err("none").kind,
+        FaultKind::NotFound
+    );
+
+    let next = bench.start("CF-002").await.expect("the place is free");
+    let stranger = somebody(1001, Role::Admin);
+    bench.follow(next).await.expect("its report");
+    let fault = bench.readiness.cancel(next, &stranger).await.expect_err("it has ended");
+    assert_eq!(fault.kind, FaultKind::Conflict);
+    let fault = bench.readiness.progress(run, 0).await.expect_err("by now only the store knows");
+    assert!(fault.message.contains("was cancelled"), "{fault}");
 }

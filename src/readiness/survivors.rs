@@ -8,6 +8,8 @@ use std::{
 
 /// Set by the supervisor in each child; children of children inherit it.
 pub const VARIABLE: &str = "AGENTD_FLEET";
+/// The same, with the name of the instance.
+const INSTANCE: &str = "AGENTD_INSTANCE";
 
 /// Living processes (zombies are dead) with this mark, not ourselves.
 pub fn marked(mark: &str) -> io::Result<Vec<i32>> {
@@ -28,6 +30,14 @@ pub fn marked(mark: &str) -> io::Result<Vec<i32>> {
         }
     }
     Ok(found)
+}
+
+/// The instance that a process says it is of, if it says so; an error if we may not look into it.
+pub fn instance(pid: i32) -> io::Result<Option<String>> {
+    let environ = fs::read(format!("/proc/{pid}/environ"))?;
+    let prefix = format!("{INSTANCE}=");
+    let name = environ.split(|byte| *byte == 0).find_map(|pair| pair.strip_prefix(prefix.as_bytes()));
+    Ok(name.map(|name| String::from_utf8_lossy(name).into_owned()))
 }
 
 /// Kills until none is left, since they may fork meanwhile; gives up after two seconds.

@@ -36,6 +36,13 @@ pub(super) fn before_migration(
 
 /// Deletes all but the newest `keep` copies; returns how many went. What cannot be deleted stays for the next time.
 pub(super) fn keep_newest(backups: &Path, keep: usize) -> u64 {
+    let copies = oldest_first(backups);
+    let old = copies.len().saturating_sub(keep);
+    copies[..old].iter().filter(|path| fs::remove_file(path).is_ok()).map(|_| 1).sum()
+}
+
+/// The copies that there are.
+pub(super) fn oldest_first(backups: &Path) -> Vec<PathBuf> {
     let mut copies: Vec<(String, PathBuf)> = fs::read_dir(backups)
         .into_iter()
         .flatten()
@@ -47,8 +54,8 @@ pub(super) fn keep_newest(backups: &Path, keep: usize) -> u64 {
             Some((taken, entry.path()))
         })
         .collect();
-    copies.sort_unstable_by(|a, b| b.cmp(a));
-    copies.iter().skip(keep).filter(|(_, path)| fs::remove_file(path).is_ok()).map(|_| 1).sum()
+    copies.sort_unstable();
+    copies.into_iter().map(|(_, path)| path).collect()
 }
 
 fn copy(connection: &Connection, backups: &Path, kept: &Path) -> std::result::Result<(), String> {

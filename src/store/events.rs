@@ -5,25 +5,14 @@ use super::{
     error::Result,
 };
 use crate::domain::Event;
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 
 /// No answer is longer, whatever is asked for.
 const LONGEST_PAGE: u32 = 10_000;
 
 impl Store {
     pub async fn record_event(&self, event: Event) -> Result<()> {
-        self.write("record an event", move |connection| {
-            connection
-                .prepare_cached("INSERT INTO events (at, kind, instance, text) VALUES (?1, ?2, ?3, ?4)")?
-                .execute(params![
-                    from_time(event.at)?,
-                    from_word(event.kind)?,
-                    event.instance.map(String::from),
-                    event.text,
-                ])?;
-            Ok(())
-        })
-        .await
+        self.write("record an event", move |connection| Ok(insert(connection, event)?)).await
     }
 
     /// Events after `cursor`, oldest first; with cursor 0, the newest `limit`. At most 10,000.
@@ -42,6 +31,19 @@ impl Store {
         })
         .await
     }
+}
+
+/// Also for those who record an event together with what it tells of.
+pub(super) fn insert(connection: &Connection, event: Event) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO events (at, kind, instance, text) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![
+            from_time(event.at)?,
+            from_word(event.kind)?,
+            event.instance.map(String::from),
+            event.text,
+        ])?;
+    Ok(())
 }
 
 fn event(row: &Row<'_>) -> rusqlite::Result<Event> {

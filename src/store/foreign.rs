@@ -1,6 +1,6 @@
 //! Databases of others: the applications' SQLite files and PostgreSQL servers, opened to be asked and never to be
 //! changed. Here because SQL stands in this room only; what to ask beyond "are you there" is the operator's text.
-use rusqlite::{Connection, InterruptHandle, OpenFlags, types::ValueRef};
+use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, types::ValueRef};
 use serde_json::Value;
 use std::{
     fs,
@@ -8,6 +8,19 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// It could not be asked: the reason is on this side.
+    Unasked(String),
+    /// It was asked, and would not or could not say.
+    Refused(String),
+}
+#[cfg(feature = "postgres")]
+mod inspect;
+#[cfg(feature = "postgres")]
+pub use inspect::inspect_postgres;
 
 /// How long to wait for a writer that locks the file.
 const BUSY: Duration = Duration::from_secs(1);
@@ -49,23 +62,49 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Opens the file for reading only and gives the first cell of the answer. Blocks; never makes the file.
-pub fn ask_sqlite(path: &Path, query: Option<&str>, stop: &Stop) -> Result<Option<Value>, String> {
+/// Opens the file for reading only and gives the first cell of the answer, once the tables are known to be there.
+/// Blocks; never makes the file.
+pub fn ask_sqlite(
+    path: &Path,
+    query: Option<&str>,
+    tables: &[String],
+    stop: &Stop,
+) -> Result<Option<Value>, Silence> {
     // Opening a FIFO or a device could block for good.
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => {}
-        Ok(_) => return Err(format!("{} is not a file", path.display())),
+        Ok(_) => return Err(Silence::Refused(format!("{} is not a file", path.display()))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(format!("no such file: {}", path.display()));
+            return Err(Silence::Refused(format!("no such file: {}", path.display())));
         }
-        Err(error) => return Err(format!("cannot look at {}: {error}", path.display())),
+        Err(error) => return Err(Silence::Unasked(format!("cannot look at {}: {error}", path.display()))),
     }
-    let told = |error: rusqlite::Error| error.to_string();
+    let told = |error: rusqlite::Error| {
+        let text = error.to_string();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::DatabaseBusy) => {
+                Silence::Unasked(text)
+            }
+            _ => Silence::Refused(text),
+        }
+    };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let file = Connection::open_with_flags(path, flags).map_err(told)?;
     file.busy_timeout(BUSY).map_err(told)?;
     if !stop.starts(file.get_interrupt_handle()) {
-        return Err("stopped".into());
+        return Err(Silence::Unasked("stopped".into()));
+    }
+    let mut missing = Vec::new();
+    for table in tables {
+        let known =
+            "SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'view') AND name = ?1 COLLATE NOCASE";
+        let count: i64 = file.query_row(known, [table], |row| row.get(0)).map_err(told)?;
+        if count == 0 {
+            missing.push(table.as_str());
+        }
+    }
+    if !missing.is_empty() {
+        return Err(Silence::Refused(format!("missing tables: {}", missing.join(", "))));
     }
     let mut statement = file.prepare(query.unwrap_or("SELECT count(*) FROM sqlite_schema")).map_err(told)?;
     let mut rows = statement.query([]).map_err(told)?;
@@ -88,10 +127,10 @@ pub async fn ask_postgres(
     url: &str,
     query: Option<&str>,
     tables: &[String],
-) -> Result<Option<String>, String> {
+) -> Result<Option<String>, Silence> {
     use futures_util::{future::Either, pin_mut};
     let mut config: tokio_postgres::Config =
-        url.parse().map_err(|_| "the url is not a PostgreSQL connection string".to_owned())?;
+        url.parse().map_err(|_| Silence::Unasked("the url is not a PostgreSQL connection string".into()))?;
     if config.get_application_name().is_none() {
         config.application_name("agentd");
     }
@@ -102,7 +141,7 @@ pub async fn ask_postgres(
     pin_mut!(connection, conversation);
     match futures_util::future::select(connection, conversation).await {
         Either::Left((Err(error), _)) => Err(postgres_error(&error)),
-        Either::Left((Ok(()), _)) => Err("the server closed the connection".into()),
+        Either::Left((Ok(()), _)) => Err(Silence::Refused("the server closed the connection".into())),
         Either::Right((answer, _)) => answer,
     }
 }
@@ -112,7 +151,7 @@ async fn converse(
     client: &tokio_postgres::Client,
     query: Option<&str>,
     tables: &[String],
-) -> Result<Option<String>, String> {
+) -> Result<Option<String>, Silence> {
     use tokio_postgres::SimpleQueryMessage;
     let told = |error: tokio_postgres::Error| postgres_error(&error);
     client
@@ -126,7 +165,7 @@ async fn converse(
             .map_err(told)?;
         let names: Vec<&str> = missing.iter().filter_map(|row| row.try_get(0).ok()).collect();
         if !names.is_empty() {
-            return Err(format!("missing tables: {}", names.join(", ")));
+            return Err(Silence::Refused(format!("missing tables: {}", names.join(", "))));
         }
     }
     let messages = client.simple_query(query.unwrap_or("SELECT 1")).await.map_err(told)?;
@@ -141,21 +180,24 @@ async fn converse(
 
 /// What the server said, or why it could not be asked.
 #[cfg(feature = "postgres")]
-fn postgres_error(error: &tokio_postgres::Error) -> String {
+fn postgres_error(error: &tokio_postgres::Error) -> Silence {
     if let Some(said) = error.as_db_error() {
-        return format!("{} ({})", said.message(), said.code().code());
+        return Silence::Refused(format!("{} ({})", said.message(), said.code().code()));
     }
+    let mut routed = true;
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
-        let inner_text = match inner.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+        let kind = inner.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        routed &= kind != Some(std::io::ErrorKind::NetworkUnreachable);
+        let inner_text = match kind {
             Some(std::io::ErrorKind::ConnectionRefused) => "connection refused".to_owned(),
             _ => inner.to_string(),
         };
         text = format!("{text}: {inner_text}");
         cause = inner.source();
     }
-    text
+    if routed { Silence::Refused(text) } else { Silence::Unasked(text) }
 }
 
 #[cfg(test)]
@@ -182,7 +224,23 @@ pub(crate) mod tests {
         make(&path);
         let stop = Stop::default();
         drop(stop.on_drop());
-        assert_eq!(ask_sqlite(&path, Some(COUNT), &stop), Err("stopped".into()));
-        assert_eq!(ask_sqlite(&path, Some(COUNT), &Stop::default()), Ok(Some(2.into())));
+        assert_eq!(ask_sqlite(&path, Some(COUNT), &[], &stop), Err(Silence::Unasked("stopped".into())));
+        assert_eq!(ask_sqlite(&path, Some(COUNT), &[], &Stop::default()), Ok(Some(2.into())));
+    }
+
+    #[test]
+    fn a_table_that_is_not_there_is_named() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("app.db");
+        make(&path);
+        let asked = |tables: &[&str]| {
+            let tables: Vec<String> = tables.iter().map(ToString::to_string).collect();
+            ask_sqlite(&path, None, &tables, &Stop::default())
+        };
+        assert_eq!(
+            asked(&["jobs", "orders", "x' OR '1"]),
+            Err(Silence::Refused("missing tables: orders, x' OR '1".into()))
+        );
+        assert!(asked(&["JOBS"]).is_ok(), "SQLite's names have no case");
     }
 }

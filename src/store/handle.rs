@@ -44,7 +44,7 @@ impl Store {
     ) -> Result<Self> {
         open::assert_version(rusqlite::version_number(), rusqlite::version())?;
         let mut connection = open::writer(path, regime)?;
-        migrate::to_head(&mut connection, migrate::MIGRATIONS, backups, clock.now())?;
+        migrate::to_head(&mut connection, migrate::MIGRATIONS, backups, clock.now(), regime)?;
         let fleet_id = connection
             .query_row("SELECT value FROM meta WHERE key = 'fleet_id'", [], |row| row.get(0))
             .map_err(|error| StoreError::from_sqlite("read the fleet's id", &error))?;

@@ -1,14 +1,17 @@
 //! The schema's versions: only ever added. A file newer than this program, or somebody else's, is refused untouched;
 //! a file that will be changed is copied first.
-use super::{StoreError, StoreErrorKind, backup, error::Result};
+use super::{StoreError, StoreErrorKind, backup, error::Result, open::Regime};
 use jiff::Timestamp;
 use rusqlite::Connection;
 use rusqlite_migration::{M, Migrations};
 use std::path::Path;
 
 /// In order; the version of a file is how many it has seen.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_uids.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_uids.sql"),
+    include_str!("migrations/0003_waivers.sql"),
+];
 
 /// "agdt": what the first migration writes into the file's header.
 const APPLICATION_ID: i32 = 0x6167_6474;
@@ -19,6 +22,7 @@ pub(super) fn to_head(
     migrations: &[&str],
     backups: &Path,
     now: Timestamp,
+    regime: Regime,
 ) -> Result<()> {
     let wrap = |error: rusqlite::Error| StoreError::from_sqlite("read the version of the database", &error);
     let (version, application): (i64, i32) = connection
@@ -36,17 +40,17 @@ pub(super) fn to_head(
         )
         .hint("choose another daemon.state_dir, or move the file away"));
     }
-    if version > head {
+    if version > head && regime.refuse_newer {
         return Err(StoreError::new(
             StoreErrorKind::Unusable,
             format!("cannot open the database: its schema is version {version}, and this agentd knows up to {head}"),
         )
         .hint("run the newer agentd that wrote it, or put back a copy from `backups` in the state directory"));
     }
-    if version == head {
+    if version >= head {
         return Ok(());
     }
-    if version > 0 {
+    if version > 0 && regime.copy_first {
         backup::before_migration(connection, backups, version, now)?;
     }
     Migrations::new(migrations.iter().map(|sql| M::up(sql).foreign_key_check()).collect())
@@ -69,8 +73,8 @@ mod tests {
         resilience::Clock,
         store::{
             Store,
-            open::{Regime, writer},
-            scratch::{event, report},
+            open::writer,
+            scratch::{event, report, waiver},
         },
     };
     use std::{fs, path::PathBuf};
@@ -89,7 +93,7 @@ mod tests {
     fn migrate(home: &Path, more: &[&str]) -> Result<()> {
         let all: Vec<&str> = MIGRATIONS.iter().chain(more).copied().collect();
         let mut connection = writer(&home.join("agentd.db"), Regime::DURABLE)?;
-        to_head(&mut connection, &all, &home.join("backups"), Timestamp::now())
+        to_head(&mut connection, &all, &home.join("backups"), Timestamp::now(), Regime::DURABLE)
     }
 
     fn copies(home: &Path) -> Vec<PathBuf> {
@@ -168,8 +172,10 @@ mod tests {
             let kept = store.kept_of_agents().await.expect(&name);
             assert_eq!((kept.instances.len(), kept.desires.len()), (1, 1), "{name}");
             assert_eq!(kept.uids.len(), usize::from(name != "v1.db"), "{name}");
-            assert_eq!(store.events(0, 9).await.expect(&name).len(), 2, "{name}");
             assert_eq!(store.transitions(None, 9).await.expect(&name).len(), 1, "{name}");
+            let waivers = store.waivers(None).await.expect(&name);
+            assert_eq!(waivers.len(), usize::from(!matches!(name.as_str(), "v1.db" | "v2.db")), "{name}");
+            assert_eq!(store.events(0, 9).await.expect(&name).len(), 2 + waivers.len(), "{name}");
             let runs = store.runs(9).await.expect(&name);
             assert_eq!(runs.len(), 2, "{name}");
             assert!(store.report(runs[1].run).await.expect(&name).is_some(), "{name}");
@@ -229,6 +235,7 @@ mod tests {
         let run = store.begin_run("staging".into(), false).await.expect("begun");
         store.finish_run(report(run)).await.expect("finished");
         store.begin_run("staging".into(), true).await.expect("begun");
+        store.add_waiver(waiver()).await.expect("added");
         store.close().await;
         fs::create_dir_all(fixtures()).expect("made");
         fs::copy(home.path().join("agentd.db"), kept).expect("copied");

@@ -16,12 +16,18 @@ mod readers;
 mod readiness;
 #[cfg(test)]
 mod scratch;
+mod waivers;
 mod writer;
 
 pub use agents::KeptOfAgents;
 pub use error::{StoreError, StoreErrorKind};
 pub use handle::Store;
 pub use open::ConnectionFacts;
-pub use proof::{ConstraintFacts, DurabilityFacts, IntegrityFacts, PoolFacts, RollbackFacts};
+pub use proof::{
+    BackupFacts, ConstraintFacts, Damage, Doomed, DurabilityFacts, IntegrityFacts, PoolFacts, RollbackFacts,
+    VersionFacts, damage, prove_versions, write_until_killed,
+};
+#[cfg(test)]
+pub(crate) use proof::{HASTY, PROGRAM, prove_flawed};
 #[cfg(test)]
 pub(crate) use scratch::{Flaw, open_flawed};

@@ -24,15 +24,35 @@ pub(super) struct Regime {
     pub foreign_keys: bool,
     /// Readers refuse to write.
     pub query_only: bool,
+    /// Operations are kept together, by BEGIN and COMMIT.
+    pub transact: bool,
     /// A failed operation is rolled back.
     pub undo: bool,
+    /// Nobody is told "done" before COMMIT.
+    pub commit_first: bool,
     /// A reader goes back to the pool after a query that failed.
     pub give_back: bool,
+    /// How long each query is held up on its reader.
+    pub drag: Duration,
+    /// A file of a newer version is refused.
+    pub refuse_newer: bool,
+    /// A file that will be changed is copied first.
+    pub copy_first: bool,
 }
 
 impl Regime {
-    pub const DURABLE: Self =
-        Self { synchronous: 2, foreign_keys: true, query_only: true, undo: true, give_back: true };
+    pub const DURABLE: Self = Self {
+        synchronous: 2,
+        foreign_keys: true,
+        query_only: true,
+        transact: true,
+        undo: true,
+        commit_first: true,
+        give_back: true,
+        drag: Duration::ZERO,
+        refuse_newer: true,
+        copy_first: true,
+    };
 }
 
 /// What one open connection answers when it is asked for its settings.

@@ -1,8 +1,18 @@
 //! The store's controls, exercised: what is asked of it is really refused, undone, survived. Facts only, no judgement.
 //! Meant for a scratch store: some hold every reader, or write.
+mod crash;
 mod exhaustion;
+mod integrity;
+mod versions;
 
+#[cfg(test)]
+pub(crate) use crash::tests::{HASTY, PROGRAM};
+pub use crash::{Doomed, write_until_killed};
 pub use exhaustion::PoolFacts;
+pub use integrity::{Damage, IntegrityFacts, damage};
+#[cfg(test)]
+pub(crate) use versions::tests::prove_flawed;
+pub use versions::{BackupFacts, VersionFacts, prove_versions};
 
 use super::{
     Store, StoreError, StoreErrorKind,
@@ -29,6 +39,8 @@ pub struct RollbackFacts {
     pub kept: Vec<String>,
     /// Steps whose caller was told of a failure.
     pub refused: Vec<String>,
+    /// Steps whose row a reader saw before the last of the four had ended, so before any COMMIT.
+    pub seen_early: Vec<String>,
     /// Transactions that the four steps shared; 1 unless the machine is very slow.
     pub transactions: u64,
 }
@@ -49,14 +61,6 @@ pub struct DurabilityFacts {
     pub sqlite_version: String,
     /// The writer first, then every reader that was open.
     pub connections: Vec<ConnectionFacts>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IntegrityFacts {
-    /// What `quick_check` complains of, a line each.
-    pub damage: Vec<String>,
-    /// Rows that refer to nothing.
-    pub dangling: u64,
 }
 
 impl Store {
@@ -89,8 +93,23 @@ impl Store {
                 end()
             })
         };
-        let let_go = async { drop(open) };
-        let (before, failed, panicked, after, ()) = tokio::join!(
+        let rows = || {
+            self.read("read the scratch table", |connection| {
+                let mut query = connection.prepare("SELECT step FROM proof ORDER BY rowid")?;
+                Ok(query.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?)
+            })
+        };
+        let (wrote, last) = oneshot::channel();
+        let (looked, look) = gate::channel::<()>();
+        let peek = async {
+            drop(open);
+            // Dropped unsent when the step is refused: then its caller is told why.
+            let _ = last.await;
+            let seen = rows().await;
+            drop(looked);
+            seen
+        };
+        let (before, failed, panicked, after, seen_early) = tokio::join!(
             biased;
             step("before", || Ok(())),
             step("failed", || {
@@ -99,22 +118,22 @@ impl Store {
             }),
             // Not `panic!`: nothing is broken, so nothing is to be reported by the panic hook.
             step("panicked", || resume_unwind(Box::new("on purpose"))),
-            step("after", || Ok(())),
-            let_go,
+            self.write("take a step on purpose", move |connection| {
+                connection.execute("INSERT INTO proof (step) VALUES ('after')", [])?;
+                let _ = wrote.send(());
+                let _ = look.recv_timeout(LONGEST_HOLD);
+                Ok(())
+            }),
+            peek,
         );
         hold.await.map_err(|_| StoreError::panicked("hold the writer"))??;
         let transactions = commits().saturating_sub(started + 1);
-        let kept = self
-            .read("read the scratch table", |connection| {
-                let mut query = connection.prepare("SELECT step FROM proof ORDER BY rowid")?;
-                Ok(query.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
-            })
-            .await?;
+        let (kept, seen_early) = (rows().await?, seen_early?);
         self.write("drop the scratch table", |connection| Ok(connection.execute_batch("DROP TABLE proof")?))
             .await?;
         let ends = [("before", before), ("failed", failed), ("panicked", panicked), ("after", after)];
         let refused = ends.into_iter().filter(|(_, end)| end.is_err()).map(|(name, _)| name.into()).collect();
-        Ok(RollbackFacts { kept, refused, transactions })
+        Ok(RollbackFacts { kept, refused, seen_early, transactions })
     }
 
     /// Do keys, references, checks and types refuse what they forbid? Leaves nothing behind, whatever the answer.
@@ -183,19 +202,6 @@ impl Store {
         Ok(DurabilityFacts { sqlite_version: rusqlite::version().into(), connections })
     }
 
-    /// Is the file whole? Reads all of it: milliseconds for a small one, seconds for a large one.
-    pub async fn integrity(&self) -> Result<IntegrityFacts> {
-        self.read("check the database", |connection| {
-            let lines = |sql: &str| -> rusqlite::Result<Vec<String>> {
-                connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
-            };
-            let damage = lines("PRAGMA quick_check")?.into_iter().filter(|line| line != "ok").collect();
-            let dangling = lines("PRAGMA foreign_key_check")?.len() as u64;
-            Ok(IntegrityFacts { damage, dangling })
-        })
-        .await
-    }
-
     /// Milliseconds of `count` real reads through the pool, `concurrent` of them at a time.
     pub async fn time_queries(&self, count: usize, concurrent: usize) -> Result<Vec<f64>> {
         let one = |number: usize| async move {
@@ -231,21 +237,23 @@ fn ms(since: Instant) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        config::StoreSettings,
-        store::scratch::{Flaw, Scratch},
-    };
+    use crate::store::scratch::{Flaw, Scratch};
 
     #[tokio::test]
     async fn a_failure_undoes_itself_and_no_other_and_the_proof_sees_when_it_does_not() {
         let sound = Scratch::new().prove_rollback().await.expect("proved");
         assert_eq!(sound.kept, ["before", "after"]);
         assert_eq!(sound.refused, ["failed", "panicked"]);
+        assert_eq!(sound.seen_early, Vec::<String>::new());
         assert_eq!(sound.transactions, 1, "they did not share a transaction");
 
         let flawed = Scratch::flawed(Flaw::NoRollback);
         let seen = flawed.prove_rollback().await.expect("proved");
         assert_eq!(seen.kept, ["before", "failed", "panicked", "after"]);
+
+        let flawed = Scratch::flawed(Flaw::NoTransaction);
+        let seen = flawed.prove_rollback().await.expect("proved");
+        assert_eq!(seen.seen_early, ["before"], "{seen:?}");
     }
 
     #[tokio::test]
@@ -286,33 +294,6 @@ mod tests {
             flawed.runs(1).await.expect("a reader is open");
             let seen = flawed.prove_durability_settings().await.expect("proved");
             assert!(!wanted(&seen), "{flaw:?} went unseen: {seen:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn damage_inside_the_file_is_found() {
-        let store = Scratch::new();
-        store.time_writes(400, 64).await.expect("written");
-        assert_eq!(store.integrity().await.expect("checked"), IntegrityFacts::default());
-        let (path, home) = (store.path(), store.home);
-        store.store.close().await;
-        let mut bytes = std::fs::read(&path).expect("read");
-        let page = 4096;
-        // Everything but the schema's own page.
-        for (at, byte) in bytes.iter_mut().enumerate().skip(page) {
-            if at % page < 64 {
-                *byte = 0xa5;
-            }
-        }
-        std::fs::write(&path, bytes).expect("written");
-        let opened =
-            Store::open(&path, home.path(), &StoreSettings::default(), crate::resilience::Clock::system());
-        match opened {
-            Err(error) => assert_eq!(error.kind, StoreErrorKind::Unusable, "{error:?}"),
-            Ok(damaged) => match damaged.integrity().await {
-                Ok(facts) => assert!(!facts.damage.is_empty(), "the damage was not seen"),
-                Err(error) => assert_eq!(error.kind, StoreErrorKind::Unusable, "{error:?}"),
-            },
         }
     }
 

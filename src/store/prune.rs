@@ -25,7 +25,8 @@ impl Store {
         });
         let oldest_event = from_time(self.before(retention.events)).unwrap_or(i64::MIN);
         let oldest_transition = from_time(self.before(retention.probe_transitions)).unwrap_or(i64::MIN);
-        let deletions: [(&'static str, i64); 5] = [
+        let oldest_waiver = from_time(self.before(retention.waivers)).unwrap_or(i64::MIN);
+        let deletions: [(&'static str, i64); 6] = [
             ("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ?1 LIMIT ?2)", oldest_event),
             (
                 "DELETE FROM events WHERE seq IN (SELECT seq FROM events
@@ -47,6 +48,12 @@ impl Store {
                 "DELETE FROM runs WHERE run IN (SELECT run FROM runs WHERE state <> 'running'
                  AND run <= (SELECT run FROM runs ORDER BY run DESC LIMIT 1 OFFSET ?1) ORDER BY run LIMIT ?2)",
                 retention.reports.into(),
+            ),
+            // One that is in force lapses in time: they are bounded in age too.
+            (
+                "DELETE FROM waivers WHERE id IN
+                 (SELECT id FROM waivers WHERE min(expires_at, ifnull(revoked_at, expires_at)) < ?1 LIMIT ?2)",
+                oldest_waiver,
             ),
         ];
         let mut gone = 0;
@@ -78,8 +85,8 @@ impl Store {
 mod tests {
     use super::*;
     use crate::{
-        domain::{Event, ProbeState, ProbeTransition},
-        store::scratch::{Scratch, event, report},
+        domain::{Event, ProbeState, ProbeTransition, Waiver},
+        store::scratch::{Scratch, event, report, waiver},
     };
 
     fn keep(reports: u32) -> RetentionSettings {
@@ -88,6 +95,7 @@ mod tests {
             probe_transitions: Period::secs(3600),
             reports,
             migration_backups: 1,
+            waivers: Period::secs(3600),
         }
     }
 
@@ -121,6 +129,27 @@ mod tests {
         assert!(store.report(runs[1]).await.expect("read").is_some());
         let next = store.begin_run("dev".into(), false).await.expect("begun");
         assert_eq!(next.0, 5, "a number was given twice");
+    }
+
+    #[tokio::test]
+    async fn a_waiver_goes_when_it_lapsed_long_ago_and_not_while_it_is_in_force() {
+        let store = Scratch::new();
+        let long_ago = Timestamp::now() - SignedDuration::from_hours(9);
+        let expires = |hours: i64| Waiver {
+            added_at: long_ago,
+            expires_at: Timestamp::now() + SignedDuration::from_hours(hours),
+            ..waiver()
+        };
+        let revoked = Waiver { revoked_at: Some(long_ago), ..expires(5) };
+        for added in
+            [expires(-2), revoked, expires(5), Waiver { revoked_at: Some(Timestamp::now()), ..expires(5) }]
+        {
+            store.add_waiver(added).await.expect("added");
+        }
+        assert_eq!(store.prune(keep(3)).await.expect("pruned"), 2 + 4, "two and what was told of all");
+        let left: Vec<_> = store.waivers(None).await.expect("read").iter().map(|waiver| waiver.id).collect();
+        assert_eq!(left, [3, 4]);
+        assert_eq!(store.add_waiver(expires(5)).await.expect("added").id, 5, "a number was given twice");
     }
 
     #[tokio::test]

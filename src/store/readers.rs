@@ -96,6 +96,9 @@ impl Readers {
             times.wait.record(asked.elapsed());
             let Ok(reader) = checkout.map_err(|error| error.to_string()) else { return None };
             let began = Instant::now();
+            if !regime.drag.is_zero() {
+                std::thread::sleep(regime.drag);
+            }
             let answer = catch_unwind(AssertUnwindSafe(|| query(&reader)));
             times.query.record(began.elapsed());
             if !regime.give_back && !matches!(answer, Ok(Ok(_))) {
@@ -123,9 +126,18 @@ impl Readers {
         let asked = spawn_blocking(move || {
             let open = pool.state().connections.max(1);
             let held: Vec<_> = (0..open).map_while(|_| pool.get_timeout(patience).ok()).collect();
-            held.iter().enumerate().map(|(number, reader)| ask(reader, number)).collect::<Answer<Vec<T>>>()
+            // One that was not asked may be the odd one.
+            (held.len() == open as usize).then(|| {
+                held.iter()
+                    .enumerate()
+                    .map(|(number, reader)| ask(reader, number))
+                    .collect::<Answer<Vec<T>>>()
+            })
         });
-        asked.await.map_err(|_| StoreError::panicked(what))?.map_err(|trouble| trouble.of(what))
+        match asked.await.map_err(|_| StoreError::panicked(what))? {
+            Some(answers) => answers.map_err(|trouble| trouble.of(what)),
+            None => Err(self.busy(what, " beside the others")),
+        }
     }
 
     /// Open, and of those idle.

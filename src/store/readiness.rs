@@ -58,6 +58,26 @@ impl Store {
         .await
     }
 
+    /// Closes a run that was called off; it has no report. Refuses a run that is not running (Conflict).
+    pub async fn cancel_run(&self, run: RunId) -> Result<()> {
+        self.write("close a validation that was cancelled", move |connection| {
+            // A new word in `state` would mean another table, and reports hang on this one.
+            let changed = connection
+                .prepare_cached(
+                    "UPDATE runs SET state = 'interrupted', cancelled = 1 WHERE run = ?1 AND state = 'running'",
+                )?
+                .execute([integer(run.0)?])?;
+            if changed == 0 {
+                return Err(Trouble::Said(StoreError::new(
+                    StoreErrorKind::Conflict,
+                    format!("cannot cancel validation {run}: it is not running"),
+                )));
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// At boot: runs that a dead daemon left running become interrupted.
     pub async fn interrupt_runs(&self) -> Result<u64> {
         self.write("close validations that were cut off", |connection| {
@@ -73,7 +93,7 @@ impl Store {
     pub async fn runs(&self, limit: u32) -> Result<Vec<RunSummary>> {
         self.read("list validations", move |connection| {
             let mut query = connection.prepare_cached(
-                "SELECT run, state, started_at, environment, verdict, low, high, coverage, partial
+                "SELECT run, iif(cancelled, 'cancelled', state), started_at, environment, verdict, low, high, coverage, partial
                  FROM runs ORDER BY run DESC LIMIT ?1",
             )?;
             let rows = query.query_map([limit.min(LONGEST_PAGE)], summary)?;
@@ -82,23 +102,42 @@ impl Store {
         .await
     }
 
-    /// None when there is no such run, or no report of it: running, interrupted, or past retention.
-    pub async fn report(&self, run: RunId) -> Result<Option<Report>> {
-        self.read("read a report", move |connection| {
-            let Ok(run) = i64::try_from(run.0) else { return Ok(None) };
-            let body: Option<String> = connection
-                .prepare_cached("SELECT body FROM reports WHERE run = ?1")?
-                .query_row([run], |row| row.get(0))
+    /// The newest report of a full run of this environment.
+    pub async fn last_full_report(&self, environment: String) -> Result<Option<Report>> {
+        self.read("find the last full validation", move |connection| {
+            let found: Option<(u64, String)> = connection
+                .prepare_cached(
+                    "SELECT run, body FROM runs JOIN reports USING (run)
+                     WHERE state = 'finished' AND partial = 0 AND environment = ?1 ORDER BY run DESC LIMIT 1",
+                )?
+                .query_row([environment], |row| Ok((number(row, 0)?, row.get(1)?)))
                 .optional()?;
-            body.map(|body| serde_json::from_str(&body)).transpose().map_err(|error| {
-                Trouble::Said(StoreError::new(
-                    StoreErrorKind::Failed,
-                    format!("cannot read report {run}: another version wrote it: {error}"),
-                ))
-            })
+            found.map(|(run, body)| parse(run, &body)).transpose()
         })
         .await
     }
+
+    /// None when there is no such run, or no report of it: running, interrupted, cancelled, or past retention.
+    pub async fn report(&self, run: RunId) -> Result<Option<Report>> {
+        self.read("read a report", move |connection| {
+            let Ok(number) = i64::try_from(run.0) else { return Ok(None) };
+            let body: Option<String> = connection
+                .prepare_cached("SELECT body FROM reports WHERE run = ?1")?
+                .query_row([number], |row| row.get(0))
+                .optional()?;
+            body.map(|body| parse(run.0, &body)).transpose()
+        })
+        .await
+    }
+}
+
+fn parse(run: u64, body: &str) -> std::result::Result<Report, Trouble> {
+    serde_json::from_str(body).map_err(|error| {
+        Trouble::Said(StoreError::new(
+            StoreErrorKind::Failed,
+            format!("cannot read report {run}: another version wrote it: {error}"),
+        ))
+    })
 }
 
 fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
@@ -157,5 +196,48 @@ mod tests {
         let states: Vec<_> =
             store.runs(9).await.expect("listed").iter().map(|run| (run.run, run.state)).collect();
         assert_eq!(states, [(cut, RunState::Interrupted), (done, RunState::Finished)]);
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_run_is_listed_as_such_and_can_neither_finish_nor_be_cancelled_again() {
+        let store = Scratch::new();
+        let run = store.begin_run("dev".into(), false).await.expect("begun");
+        store.cancel_run(run).await.expect("cancelled");
+        for error in [
+            store.finish_run(report(run)).await.expect_err("a cancelled run was finished"),
+            store.cancel_run(run).await.expect_err("cancelled twice"),
+            store.cancel_run(RunId(77)).await.expect_err("there is none"),
+        ] {
+            assert_eq!(error.kind, StoreErrorKind::Conflict);
+        }
+        let store = store.reopen().await;
+        assert_eq!(store.interrupt_runs().await.expect("nothing runs"), 0);
+        assert_eq!(store.runs(9).await.expect("listed")[0].state, RunState::Cancelled);
+        assert_eq!(store.report(run).await.expect("read"), None);
+        let done = store.begin_run("dev".into(), false).await.expect("begun");
+        store.finish_run(report(done)).await.expect("finished");
+        let error = store.cancel_run(done).await.expect_err("its report would be lost");
+        assert_eq!(error.kind, StoreErrorKind::Conflict);
+    }
+
+    #[tokio::test]
+    async fn the_last_full_report_is_of_that_environment_and_not_of_a_part() {
+        let store = Scratch::new();
+        let kept = async |environment: &str, partial: bool| {
+            let run = store.begin_run(environment.into(), partial).await.expect("begun");
+            let report = Report { environment: environment.into(), partial, ..report(run) };
+            store.finish_run(report).await.expect("finished");
+            run
+        };
+        let last = async |environment: &str| {
+            store.last_full_report(environment.into()).await.expect("read").map(|report| report.run)
+        };
+        assert_eq!(last("staging").await, None);
+        let full = kept("staging", false).await;
+        kept("staging", true).await;
+        kept("dev", false).await;
+        store.begin_run("staging".into(), false).await.expect("begun");
+        assert_eq!(last("staging").await, Some(full));
+        assert_eq!(last("production").await, None);
     }
 }

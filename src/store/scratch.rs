@@ -3,7 +3,7 @@
 use super::{Store, StoreError, open::Regime};
 use crate::{
     config::StoreSettings,
-    domain::{Demands, Event, EventKind, Interval, Period, Report, RunId, Verdict},
+    domain::{Demands, Event, EventKind, Interval, Period, Report, RunId, Verdict, Waiver},
     resilience::Clock,
 };
 use jiff::Timestamp;
@@ -25,6 +25,16 @@ pub(crate) enum Flaw {
     NoRollback,
     /// A query that fails takes its reader with it.
     LosesReaders,
+    /// Each operation is kept by itself, before those that share its commit.
+    NoTransaction,
+    /// Callers are told "done" before COMMIT.
+    HastyAcknowledgement,
+    /// Each query takes 120 ms longer than it should.
+    SlowReaders,
+    /// A file of a newer version is opened.
+    TakesNewer,
+    /// A migration makes no copy first.
+    NoCopy,
 }
 
 impl Flaw {
@@ -36,6 +46,11 @@ impl Flaw {
             Self::ReadersWrite => Regime { query_only: false, ..sound },
             Self::NoRollback => Regime { undo: false, ..sound },
             Self::LosesReaders => Regime { give_back: false, ..sound },
+            Self::NoTransaction => Regime { transact: false, ..sound },
+            Self::HastyAcknowledgement => Regime { commit_first: false, ..sound },
+            Self::SlowReaders => Regime { drag: Duration::from_millis(120), ..sound },
+            Self::TakesNewer => Regime { refuse_newer: false, ..sound },
+            Self::NoCopy => Regime { copy_first: false, ..sound },
         }
     }
 }
@@ -115,6 +130,22 @@ pub(super) fn event(text: impl Into<String>) -> Event {
         kind: EventKind::AgentReady,
         instance: "orders/1".parse().ok(),
         text: text.into(),
+    }
+}
+
+pub(super) fn waiver() -> Waiver {
+    let at = Timestamp::from_second(1_700_000_000).expect("a time");
+    Waiver {
+        id: 0,
+        check: "SE-001".into(),
+        resource: Some("file//etc/x".into()),
+        fingerprint: Some("0666".into()),
+        owner: "ana".into(),
+        reason: "mended next week".into(),
+        expires_at: at + jiff::SignedDuration::from_hours(24),
+        added_at: at,
+        added_by: "uid 1000".into(),
+        revoked_at: None,
     }
 }
 

@@ -214,9 +214,11 @@ fn work(connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, counts: 
     }
 }
 
-fn transact(connection: &Connection, batch: &mut [Box<dyn Job>], regime: Regime) -> rusqlite::Result<()> {
-    step(connection, "BEGIN IMMEDIATE")?;
-    for job in batch {
+fn transact(connection: &Connection, batch: &mut Vec<Box<dyn Job>>, regime: Regime) -> rusqlite::Result<()> {
+    if regime.transact {
+        step(connection, "BEGIN IMMEDIATE")?;
+    }
+    for job in batch.iter_mut() {
         step(connection, "SAVEPOINT operation")?;
         if !job.run(connection) && regime.undo {
             // Where SQLite rolled the whole transaction back by itself (disk full), this fails, and so does the batch.
@@ -224,7 +226,12 @@ fn transact(connection: &Connection, batch: &mut [Box<dyn Job>], regime: Regime)
         }
         step(connection, "RELEASE operation")?;
     }
-    step(connection, "COMMIT")
+    if !regime.commit_first {
+        for job in batch.drain(..) {
+            job.settle();
+        }
+    }
+    if regime.transact { step(connection, "COMMIT") } else { Ok(()) }
 }
 
 fn step(connection: &Connection, sql: &str) -> rusqlite::Result<()> {

@@ -20,7 +20,9 @@ fn caller(role: Role) -> Caller {
 fn too_low(needs: Permission) -> &'static [Role] {
     match needs {
         Permission::FleetRead => &[Role::Agent],
-        Permission::AgentControl | Permission::ReadinessRun => &[Role::Agent, Role::Viewer],
+        Permission::AgentControl | Permission::ReadinessRun | Permission::ReadinessWaive => {
+            &[Role::Agent, Role::Viewer]
+        }
         Permission::AgentReport => &[Role::Viewer],
         Permission::PolicyChange | Permission::DaemonControl => &[Role::Agent, Role::Viewer, Role::Operator],
     }

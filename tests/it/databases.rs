@@ -128,6 +128,68 @@ fn postgres_is_told_apart_up_incomplete_closed_and_dead() {
     nowhere(&daemon, PASSWORD);
 }
 
+/// The outcome and the summary of each of these checks.
+fn validated(daemon: &Daemon, checks: &str) -> Vec<(String, String)> {
+    let report = daemon.ctl(["validate", "--only", checks, "-o", "json"]).json();
+    let findings = report["findings"].as_array().expect("findings").clone();
+    let text = |finding: &serde_json::Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    findings.iter().map(|finding| (text(finding, "outcome"), text(finding, "summary"))).collect()
+}
+
+#[test]
+fn a_role_with_needless_rights_a_missing_migration_and_a_dead_server_are_named_by_validate() {
+    let mut postgres = Postgres::start();
+    let migrations =
+        "CREATE TABLE alembic_version (version_num text); INSERT INTO alembic_version VALUES ('7f3a')";
+    postgres.sql("orders", &format!("SET ROLE app; {migrations}"));
+    let options = ", tables = [\"orders\"], migration = { table = \"alembic_version\", column = \"version_num\", head = \"7f3a\" }";
+    let manifest =
+        manifest("postgres", options).replacen("schema = 1", "schema = 1\nenvironment = \"staging\"", 1);
+    let daemon = Daemon::prepared(&manifest);
+    fs::write(daemon.path("url"), postgres.url()).expect("a secret");
+    let daemon = daemon.launched();
+    all_ready(&daemon);
+    let outcomes = || validated(&daemon, "DB-011,DB-012");
+    let only = |broken: usize, words: &str| {
+        let seen = outcomes();
+        let (outcome, summary) = &seen[broken];
+        assert!(outcome == "fail" && summary.contains(words), "want {words:?}: {seen:?}");
+        seen[1 - broken].0.clone()
+    };
+    assert!(outcomes().iter().all(|(outcome, _)| outcome == "pass"), "{:?}", outcomes());
+
+    for (grant, revoke, words) in [
+        ("ALTER ROLE app SUPERUSER", "ALTER ROLE app NOSUPERUSER", "is a superuser"),
+        ("ALTER ROLE app CREATEDB", "ALTER ROLE app NOCREATEDB", "may create databases"),
+        (
+            "GRANT pg_read_server_files TO app",
+            "REVOKE pg_read_server_files FROM app",
+            "is a member of pg_read",
+        ),
+        ("SET ROLE app; CREATE TABLE hoard ()", "DROP TABLE hoard", "owns hoard"),
+        (
+            "UPDATE alembic_version SET version_num = '0001'",
+            "UPDATE alembic_version SET version_num = '7f3a'",
+            "migration 7f3a was not applied: alembic_version.version_num holds \"0001\"",
+        ),
+        (
+            "ALTER TABLE alembic_version RENAME TO \"odd name\"",
+            "ALTER TABLE \"odd name\" RENAME TO alembic_version",
+            "owns \"odd name\"",
+        ),
+    ] {
+        postgres.sql("orders", grant);
+        assert_eq!(only(1, words), "pass", "{grant}");
+        postgres.sql("orders", revoke);
+    }
+    postgres.sql("orders", "ALTER TABLE orders RENAME TO lost");
+    only(0, "missing tables: orders");
+    postgres.sql("orders", "ALTER TABLE lost RENAME TO orders");
+    postgres.kill();
+    assert_eq!(only(0, "connection refused"), "error", "nobody could be asked for the role");
+    nowhere(&daemon, PASSWORD);
+}
+
 #[test]
 fn redis_is_told_apart_up_closed_and_dead() {
     const SECRET: &str = "hunter4-of-the-cache";

@@ -99,6 +99,7 @@ impl Golden<'_> {
         let rules = [
             (r"checks in \d+\.\d s ", "checks in [took] "),
             (r"configuration [0-9a-f]{12}\b", "configuration [digest]"),
+            (r"\d+ events read", "[n] events read"),
             (r"\buid \d+", "uid [uid]"),
             (r"the daemon's \d+", "the daemon's [uid]"),
         ];

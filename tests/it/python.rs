@@ -10,12 +10,12 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-fn repository() -> &'static Path {
+pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The interpreter in which `.ci/test` has installed what the services need.
-fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     let python = repository().join("target/test-venv/bin/python");
     let imports = Command::new(&python).args(["-c", "import fastapi, uvicorn, gunicorn, psycopg"]).output();
     assert!(

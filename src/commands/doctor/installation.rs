@@ -1,11 +1,10 @@
 //! What is installed: both programs, the unit, the bundled SQLite, the manifest, and the daemon that answers.
 use super::item::Item;
 use crate::{
-    agents::Supervisor,
     cli::{CliError, Ctl},
     commands::version,
-    config::{Kinds, Settings, Sources, load},
-    health::Monitor,
+    config::{Settings, Sources, load},
+    daemon::kinds,
     protocol::PROTOCOL,
 };
 use std::{env, path::Path, process::Stdio, sync::Arc, time::Duration};
@@ -96,7 +95,7 @@ fn judge_sqlite(number: i32, version: &str) -> Item {
 /// With the settings in force, which say where everything else is.
 fn manifest() -> (Item, Option<Arc<Settings>>) {
     let sources = Sources::from_process(None, None);
-    let kinds = Kinds { agents: Supervisor::kinds(), probes: Monitor::kinds() };
+    let kinds = kinds();
     let file = sources.file.as_ref().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
     match load(&sources, &kinds) {
         Ok(loaded) if sources.file.is_none() => (

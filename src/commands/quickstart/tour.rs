@@ -1,28 +1,16 @@
 //! What quickstart shows, in order: the fleet coming up, its status, its verdict, and what to try next.
-use super::fleet::Fleet;
 use crate::{
-    cli::{CliError, Client, Ctl, Exit, escape},
+    cli::{CliError, Ctl, Exit, Stops},
     commands::{
         Cli,
-        status::{Request, Status},
+        ephemeral::{Fleet, Manifest, come_up, instances, ready},
     },
+    config::TEMPLATES,
     daemon::Route,
-    domain::{AgentState, Fault, FaultKind, StatusReport},
+    domain::Fault,
 };
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
-use std::{ffi::OsString, io, io::IsTerminal, time::Duration};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::{Instant, sleep},
-};
-
-/// For the daemon to answer at all.
-const START: Duration = Duration::from_secs(20);
-/// For every agent to be up, or known not to come up.
-const FLEET: Duration = Duration::from_secs(120);
-const ASK: Duration = Duration::from_secs(5);
-const LOOK: Duration = Duration::from_millis(50);
+use std::ffi::OsString;
 
 /// See a fleet run and be judged: a private daemon, real agents, and nothing left behind.
 ///
@@ -45,7 +33,12 @@ pub fn routes() -> Vec<Route> {
 pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
     // Before anything exists that would have to be cleaned up.
     let mut stops = Stops::listen()?;
-    let mut fleet = Fleet::prepare(&args.template)?;
+    let template = TEMPLATES.iter().find(|template| template.name == args.template).ok_or_else(|| {
+        let names: Vec<_> = TEMPLATES.iter().map(|template| template.name).collect();
+        Fault::not_found(format!("cannot find a template called `{}`", args.template.escape_debug()))
+            .hint(format!("choose one of {}", names.join(", ")))
+    })?;
+    let mut fleet = Fleet::prepare("quickstart", Manifest::Text(template.text))?;
     let shown = tokio::select! {
         shown = show(&mut fleet, &args, ctl) => shown,
         () = stops.asked() => Err(CliError::Interrupted),
@@ -68,8 +61,7 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
 async fn show(fleet: &mut Fleet, args: &Args, ctl: &Ctl) -> Result<Exit, CliError> {
     ctl.ui.note(&format!("Starting agentd with template {} in {}", args.template, fleet.home().display()));
     fleet.launch()?;
-    let client = Client::new(fleet.socket(), ASK);
-    let report = come_up(fleet, &client, ctl).await?;
+    let report = come_up(fleet, ctl).await?;
     ctl.ui.note(&format!("{} of {} agents are ready.\n", ready(&report), instances(&report)));
     let status = real(fleet, ctl, &["status"]).await?;
     let verdict = real(fleet, ctl, &["validate"]).await?;
@@ -96,92 +88,6 @@ async fn real(fleet: &Fleet, ctl: &Ctl, words: &[&str]) -> Result<Exit, CliError
     Ok(exit)
 }
 
-/// Until every instance is up or is known not to come up by itself.
-async fn come_up(fleet: &mut Fleet, client: &Client, ctl: &Ctl) -> Result<StatusReport, CliError> {
-    let began = Instant::now();
-    let mut progress = Progress::new(ctl);
-    let mut seen = None;
-    loop {
-        if let Some(why) = fleet.died() {
-            return Err(why);
-        }
-        match client.call::<Status>(&Request::default()).await {
-            Ok(report) => {
-                progress.show(&report);
-                if settled(&report) {
-                    progress.end();
-                    return Ok(report);
-                }
-                seen = Some(report);
-            }
-            Err(CliError::Unreachable { .. }) if seen.is_none() && began.elapsed() < START => {}
-            Err(error) => return Err(error),
-        }
-        match seen.take_if(|_| began.elapsed() > FLEET) {
-            // Late is not wrong: status and validate say which agent it is.
-            Some(report) => return Ok(report),
-            None => sleep(LOOK).await,
-        }
-    }
-}
-
-fn settled(report: &StatusReport) -> bool {
-    let moving = [AgentState::Waiting, AgentState::Starting, AgentState::BackingOff, AgentState::Stopping];
-    !report.instances.is_empty() && moving.iter().all(|state| !report.instances.contains_key(state))
-}
-
-fn ready(report: &StatusReport) -> u32 {
-    report.instances.get(&AgentState::Ready).copied().unwrap_or(0)
-}
-
-fn instances(report: &StatusReport) -> u32 {
-    report.instances.values().sum()
-}
-
-/// A bar on a terminal, a line for each change elsewhere.
-struct Progress<'a> {
-    ctl: &'a Ctl,
-    bar: Option<ProgressBar>,
-    last: Option<u32>,
-}
-
-impl<'a> Progress<'a> {
-    fn new(ctl: &'a Ctl) -> Self {
-        let bar = (io::stderr().is_terminal() && !ctl.ui.quiet).then(|| {
-            let style = ProgressStyle::with_template("{bar:32} {pos}/{len} agents ready {msg}");
-            ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        });
-        Self { ctl, bar, last: None }
-    }
-
-    fn show(&mut self, report: &StatusReport) {
-        let (ready, all) = (ready(report), instances(report));
-        if self.last.replace(ready) == Some(ready) {
-            return;
-        }
-        match &self.bar {
-            Some(bar) => {
-                bar.set_length(all.into());
-                bar.set_position(ready.into());
-                bar.set_message(escape(&report.because));
-            }
-            None => self.ctl.ui.note(&format!("{ready}/{all} agents ready")),
-        }
-    }
-
-    fn end(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-impl Drop for Progress<'_> {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
 fn explain(status: Exit, verdict: Exit, template: &str) -> String {
     let means = match verdict {
         Exit::Ok => "READY: every gate held and the score is above the bar.",
@@ -201,35 +107,6 @@ fn explain(status: Exit, verdict: Exit, template: &str) -> String {
          agentctl check list                            what validate proves, and how\n  \
          agentctl help exit-codes                       for scripts and CI\n"
     )
-}
-
-/// Ctrl-C, and the TERM of whoever runs us: both must leave nothing behind.
-struct Stops {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
-}
-
-impl Stops {
-    fn listen() -> Result<Self, CliError> {
-        let listen = |kind| {
-            signal(kind)
-                .map_err(|e| Fault::new(FaultKind::Internal, format!("cannot listen for signals: {e}")))
-        };
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,51 +1,93 @@
-//! The terminal's end: ask for a run, follow it, show what came of it.
+//! The terminal's end: ask for a run, follow it, show what came of it; call it off when somebody asks.
 use super::{
     args::{Action, Args},
+    baseline,
+    brief::brief,
+    cancel::call_off,
+    deliver::Files,
+    diff, ephemeral,
     serve::{List, ListRequest, ProgressRequest, Run, Show, ShowRequest, Watch},
 };
 use crate::{
     cli::{
-        CliError, Ctl, Exit, Output, follow,
+        CliError, Ctl, Exit, Output, Stops, follow,
         render::{self, Watcher},
     },
-    domain::Report,
+    domain::Demands,
     readiness::RunRequest,
 };
+use std::time::Duration;
+
+/// For the number of a run that was just asked for, so that it can be called off.
+const NUMBER: Duration = Duration::from_secs(5);
 
 pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
-    match args.action {
-        None => validate(RunRequest { only: args.only, skip: args.skip, as_of: args.as_of }, ctl).await,
+    match &args.action {
+        None => {
+            args.files.check()?;
+            let request = request(&args)?;
+            if args.ephemeral {
+                ephemeral::run(&args, request, ctl).await
+            } else {
+                validate(request, &args.files, ctl).await
+            }
+        }
         Some(Action::List { limit }) => {
-            let list = ctl.client.call::<List>(&ListRequest { limit }).await?;
+            let list = ctl.client.call::<List>(&ListRequest { limit: *limit }).await?;
             ctl.output.print(&ctl.ui, &list, |_| render::runs(&list.runs))?;
             Ok(Exit::Ok)
         }
-        Some(Action::Show { run }) => {
-            let report = ctl.client.call::<Show>(&ShowRequest { run }).await?;
-            print(ctl, &report)?;
-            Ok(render::exit_of(&report))
+        Some(Action::Show { run, files }) => {
+            files.check()?;
+            let report = ctl.client.call::<Show>(&ShowRequest { run: *run }).await?;
+            files.deliver(ctl, &report, None)
         }
+        Some(Action::Diff(args)) => diff::run(args, ctl).await,
     }
 }
 
-async fn validate(request: RunRequest, ctl: &Ctl) -> Result<Exit, CliError> {
-    let started = ctl.client.call::<Run>(&request).await?;
+fn request(args: &Args) -> Result<RunRequest, CliError> {
+    Ok(RunRequest {
+        only: args.only.clone(),
+        skip: args.skip.clone(),
+        as_of: args.as_of,
+        environment: args.environment.clone(),
+        demands: Demands { fail_under: args.fail_under, fail_on: args.fail_on },
+        baseline: args.baseline.as_ref().map(baseline::read).transpose()?,
+    })
+}
+
+pub(super) async fn validate(request: RunRequest, files: &Files, ctl: &Ctl) -> Result<Exit, CliError> {
+    let mut stops = Stops::listen()?;
+    let starting = ctl.client.call::<Run>(&request);
+    tokio::pin!(starting);
+    let started = tokio::select! {
+        started = &mut starting => started?,
+        () = stops.asked() => {
+            // The daemon may be about to begin it.
+            return Err(match tokio::time::timeout(NUMBER, starting).await {
+                Ok(Ok(started)) => call_off(started.run, ctl, &mut stops).await,
+                _ => CliError::Interrupted,
+            });
+        }
+    };
     let mut watcher = Watcher::new(&ctl.ui);
-    let end = follow::<Watch>(ctl, ProgressRequest { run: started.run, after: 0 }, |progress| {
+    let following = follow::<Watch>(ctl, ProgressRequest { run: started.run, after: 0 }, |progress| {
         watcher.show(progress.total, &progress.findings);
         Ok(())
-    })
-    .await;
+    });
+    let end = tokio::select! {
+        end = following => Some(end),
+        () = stops.asked() => None,
+    };
     watcher.finish();
+    let Some(end) = end else { return Err(call_off(started.run, ctl, &mut stops).await) };
     let report = end?.report.ok_or_else(|| CliError::Protocol("the last answer has no report".into()))?;
-    print(ctl, &report)?;
-    Ok(render::exit_of(&report))
-}
-
-/// Lists of a report are its findings.
-fn print(ctl: &Ctl, report: &Report) -> Result<(), CliError> {
-    match ctl.output {
-        Output::Jsonl | Output::Name => ctl.output.print(&ctl.ui, &report.findings, |_| String::new()),
-        _ => ctl.output.print(&ctl.ui, report, |wide| render::report(&ctl.ui, report, wide)),
-    }
+    let silent = render::exit_of(&report) == Exit::Ok && report.unmet.is_empty();
+    let said = match ctl.output {
+        Output::Table if ctl.ui.quiet && silent => Some(String::new()),
+        Output::Table if ctl.ui.quiet => Some(brief(&report)),
+        _ => None,
+    };
+    files.deliver(ctl, &report, said)
 }

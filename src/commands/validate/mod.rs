@@ -1,6 +1,12 @@
 //! Is this fleet ready to ship? Runs the checks, follows them, shows the report; the verdict decides the exit code.
 mod args;
+mod baseline;
+mod brief;
+mod cancel;
 mod conduct;
+mod deliver;
+mod diff;
+mod ephemeral;
 mod serve;
 
 pub use args::Args;

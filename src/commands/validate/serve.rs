@@ -1,4 +1,5 @@
 //! The daemon's end: start a run, tell of it, list and show the kept ones.
+use super::cancel::{Cancel, handle_cancel};
 use crate::{
     daemon::{App, Route},
     domain::{Caller, Fault, Permission, Report, RunId, RunState, RunSummary},
@@ -88,6 +89,7 @@ impl Endpoint for Show {
 pub fn routes() -> Vec<Route> {
     vec![
         Route::to::<Run, _, _>(handle_run),
+        Route::to::<Cancel, _, _>(handle_cancel),
         Route::to::<Watch, _, _>(handle_progress),
         Route::to::<List, _, _>(handle_list),
         Route::to::<Show, _, _>(handle_show),

@@ -4,14 +4,17 @@ use super::{Probe, Seen};
 use crate::{
     config::OptionProblem,
     health::{
-        Target,
+        Miss, Target,
+        expect::{Expect, ExpectSettings},
         words::{self, cut},
     },
 };
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     env, fs,
     path::PathBuf,
     process::Stdio,
@@ -28,6 +31,8 @@ use tokio::{
 
 /// How much of the end of the output is kept.
 const TAIL: usize = 512;
+/// How much of the standard output is looked at.
+const MOST_OUTPUT: usize = 64 << 10;
 /// What reaches the command of our environment, besides what describes the target.
 const INHERITED: &[&str] = &["PATH", "HOME", "LANG", "TZ"];
 /// How long the output may stay open after the end of the command.
@@ -48,6 +53,12 @@ pub struct Options {
     /// The exit status that passes.
     #[serde(default)]
     expect_exit: i32,
+    /// Text that its standard output must contain, or `/regex/`.
+    #[serde(default)]
+    stdout: Option<String>,
+    /// JSON path → what must be there in its standard output: exact, or a string such as `>= 1`, `!= down`, `/regex/`.
+    #[serde(default)]
+    json: BTreeMap<String, Value>,
     /// Where it runs; default `/`.
     #[serde(default)]
     workdir: Option<PathBuf>,
@@ -55,6 +66,7 @@ pub struct Options {
 
 pub struct Exec {
     options: Options,
+    expect: Expect,
 }
 
 impl Probe for Exec {
@@ -78,14 +90,28 @@ impl Probe for Exec {
         if options.workdir.as_ref().is_some_and(|dir| !dir.is_absolute()) {
             problems.push(problem("/workdir", "is not absolute, and the daemon may run anywhere"));
         }
-        if problems.is_empty() { Ok(Self { options }) } else { Err(problems) }
+        let expected = ExpectSettings {
+            body: options.stdout.clone(),
+            json: options.json.clone(),
+            ..ExpectSettings::default()
+        };
+        match Expect::compile(&expected) {
+            Ok(expect) if problems.is_empty() => Ok(Self { options, expect }),
+            Ok(_) => Err(problems),
+            Err(inner) => {
+                let at = |pointer: String| if pointer == "/body" { "/stdout".into() } else { pointer };
+                problems.extend(inner.into_iter().map(|p| OptionProblem { pointer: at(p.pointer), ..p }));
+                Err(problems)
+            }
+        }
     }
 
     async fn look(&self, target: &Target) -> Seen {
         let words: Vec<String> = self.options.command.iter().map(|word| fill(word, target)).collect();
-        let Some((program, args)) = words.split_first() else { return Err("names no program".into()) };
+        let Some((program, args)) = words.split_first() else { return Err(Miss::blind("names no program")) };
         let mark = format!("{}-{}", std::process::id(), LOOKS.fetch_add(1, Ordering::Relaxed));
-        let (mut output, input) = output_pipe()?;
+        let (mut output, said_out) = output_pipe()?;
+        let (mut errors, said_err) = output_pipe()?;
         let mut command = Command::new(program);
         command
             .args(args)
@@ -95,27 +121,32 @@ impl Probe for Exec {
             .current_dir(self.options.workdir.as_deref().unwrap_or("/".as_ref()))
             .process_group(0)
             .stdin(Stdio::null())
-            .stdout(input.try_clone().map_err(|error| words::plain(&error))?)
-            .stderr(input)
+            .stdout(said_out)
+            .stderr(said_err)
             .kill_on_drop(true);
         // Listened for before there is a child whose end could be missed.
-        let mut ends = signal(SignalKind::child()).map_err(|error| words::plain(&error))?;
+        let mut ends = signal(SignalKind::child()).map_err(|error| Miss::Blind(words::plain(&error)))?;
         let spawned = command.spawn();
         // Holds the writing ends: with them open here, the output would never end.
         drop(command);
-        let mut child = spawned.map_err(|error| format!("cannot run {program}: {}", words::plain(&error)))?;
+        let mut child = spawned
+            .map_err(|error| Miss::Blind(format!("cannot run {program}: {}", words::plain(&error))))?;
         let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        let pid = pid.ok_or_else(|| format!("cannot follow {program}"))?;
+        let pid = pid.ok_or_else(|| Miss::Blind(format!("cannot follow {program}")))?;
         let mut group = Group { leader: pid, mark, over: false };
-        let mut tail = Vec::new();
-        let mut chunk = [0; 4096];
-        let mut open = true;
+        let mut said = Said::default();
+        let (mut chunk, mut other) = ([0; 4096], [0; 4096]);
+        let (mut open, mut complaining) = (true, true);
         while !has_ended(pid) {
             tokio::select! {
                 _ = ends.recv() => {}
                 read = output.read(&mut chunk), if open => match read {
-                    Ok(count) if count > 0 => keep(&mut tail, &chunk[..count]),
+                    Ok(count) if count > 0 => said.out(&chunk[..count]),
                     _ => open = false,
+                },
+                read = errors.read(&mut other), if complaining => match read {
+                    Ok(count) if count > 0 => said.complained(&other[..count]),
+                    _ => complaining = false,
                 },
             }
         }
@@ -127,20 +158,69 @@ impl Probe for Exec {
             while let Ok(count) = output.read(&mut chunk).await
                 && count > 0
             {
-                keep(&mut tail, &chunk[..count]);
+                said.out(&chunk[..count]);
+            }
+            while let Ok(count) = errors.read(&mut other).await
+                && count > 0
+            {
+                said.complained(&other[..count]);
             }
         };
         let _ = timeout(LAST_WORDS, rest).await;
-        let status =
-            child.wait().await.map_err(|error| format!("cannot see how {program} ended: {error}"))?;
+        let status = child
+            .wait()
+            .await
+            .map_err(|error| Miss::Blind(format!("cannot see how {program} ended: {error}")))?;
         if status.code() == Some(self.options.expect_exit) {
+            self.expect.check_text("standard output", &said.out, said.whole)?;
             return Ok(format!("{status}"));
         }
-        let words = String::from_utf8_lossy(&tail);
-        let last = words.lines().rev().map(str::trim).find(|line| !line.is_empty());
-        let said = last.map_or(String::new(), |line| format!(": {}", cut(line, 120)));
-        Err(format!("{status}, want {}{said}", self.options.expect_exit))
+        Err(format!("{status}, want {}{}", self.options.expect_exit, said.last_words()).into())
     }
+}
+
+/// What a command said: the beginning of its standard output, and the end of that and of its complaints.
+struct Said {
+    out: Vec<u8>,
+    whole: bool,
+    end: Vec<u8>,
+    complaints: Vec<u8>,
+}
+
+impl Default for Said {
+    fn default() -> Self {
+        Self { out: Vec::new(), whole: true, end: Vec::new(), complaints: Vec::new() }
+    }
+}
+
+impl Said {
+    fn out(&mut self, chunk: &[u8]) {
+        let room = MOST_OUTPUT - self.out.len();
+        self.out.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        self.whole &= chunk.len() <= room;
+        keep(&mut self.end, chunk);
+    }
+
+    fn complained(&mut self, chunk: &[u8]) {
+        keep(&mut self.complaints, chunk);
+    }
+
+    /// Of its complaints, if it had any.
+    fn last_words(&self) -> String {
+        let last = |tail: &[u8]| {
+            let words = String::from_utf8_lossy(tail);
+            let last = words.lines().rev().map(str::trim).find(|line| !line.is_empty());
+            last.map(|line| format!(": {}", cut(line, 120)))
+        };
+        last(&self.complaints).or_else(|| last(&self.end)).unwrap_or_default()
+    }
+}
+
+/// Appends, and forgets all but the end.
+fn keep(tail: &mut Vec<u8>, chunk: &[u8]) {
+    tail.extend_from_slice(chunk);
+    let excess = tail.len().saturating_sub(TAIL);
+    tail.drain(..excess);
 }
 
 /// Has it ended? Leaves it unreaped, so that its number cannot be given to another process meanwhile.
@@ -204,17 +284,11 @@ fn marked(mark: &str) -> Vec<Pid> {
     numbers.filter(carries).filter_map(Pid::from_raw).collect()
 }
 
-fn output_pipe() -> Result<(pipe::Receiver, std::io::PipeWriter), String> {
-    let (reader, writer) = std::io::pipe().map_err(|error| words::plain(&error))?;
-    let reader = pipe::Receiver::from_owned_fd(reader.into()).map_err(|error| words::plain(&error))?;
+fn output_pipe() -> Result<(pipe::Receiver, std::io::PipeWriter), Miss> {
+    let broken = |error: std::io::Error| Miss::Blind(words::plain(&error));
+    let (reader, writer) = std::io::pipe().map_err(broken)?;
+    let reader = pipe::Receiver::from_owned_fd(reader.into()).map_err(broken)?;
     Ok((reader, writer))
-}
-
-/// Appends, and forgets all but the end.
-fn keep(tail: &mut Vec<u8>, chunk: &[u8]) {
-    tail.extend_from_slice(chunk);
-    let excess = tail.len().saturating_sub(TAIL);
-    tail.drain(..excess);
 }
 
 fn fill(word: &str, target: &Target) -> String {
@@ -229,96 +303,5 @@ fn fill(word: &str, target: &Target) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        domain::Period,
-        health::look::{
-            look,
-            tests::{ask, settings},
-        },
-        resilience::Clock,
-    };
-    use serde_json::json;
-    use std::time::Instant;
-
-    fn sh(script: &str) -> serde_json::Value {
-        json!({"command": ["sh", "-c", script]})
-    }
-
-    #[tokio::test]
-    async fn the_exit_status_decides_and_the_last_line_is_told() {
-        let target = Target::local("a/0", Some(4321));
-        assert!(ask("exec", sh("exit 0"), &target).await.ok);
-        let seen = ask("exec", sh("echo first; echo it broke >&2; exit 3"), &target).await;
-        assert!(!seen.ok && seen.detail.contains("exit status: 3, want 0: it broke"), "{}", seen.detail);
-        let wanted = json!({"command": ["sh", "-c", "exit 3"], "expect_exit": 3});
-        assert!(ask("exec", wanted, &target).await.ok);
-        assert!(!ask("exec", sh("kill -9 $$"), &target).await.ok);
-        let seen = ask("exec", json!({"command": ["/no/such/program"]}), &target).await;
-        assert!(!seen.ok && seen.detail.contains("no such file"), "{}", seen.detail);
-        let filled = json!({"command": ["test", "{port}{target}", "=", "4321a/0"]});
-        assert!(ask("exec", filled, &target).await.ok);
-    }
-
-    #[tokio::test]
-    async fn nothing_of_our_environment_reaches_it() {
-        // Cargo sets this for every test.
-        assert!(env::var_os("CARGO_MANIFEST_DIR").is_some());
-        let target = Target::local("a/0", None);
-        let seen = ask("exec", sh("test -z \"$CARGO_MANIFEST_DIR\" && test -n \"$PATH\""), &target).await;
-        assert!(seen.ok, "{}", seen.detail);
-    }
-
-    #[tokio::test]
-    async fn output_without_end_neither_blocks_it_nor_fills_memory() {
-        let target = Target::local("a/0", None);
-        let seen = ask("exec", sh("head -c 5000000 /dev/zero; echo; echo done; exit 1"), &target).await;
-        assert!(seen.detail.ends_with(": done"), "{}", seen.detail);
-    }
-
-    #[tokio::test]
-    async fn a_child_left_in_the_background_neither_delays_the_look_nor_survives_it() {
-        let began = Instant::now();
-        let dir = tempfile::tempdir().expect("a directory");
-        let file = dir.path().join("pid");
-        let script = format!("sleep 300 & echo $! > {}; exit 0", file.display());
-        assert!(ask("exec", sh(&script), &Target::local("a/0", None)).await.ok);
-        assert!(began.elapsed() < Duration::from_secs(8), "it waited for the background");
-        assert_gone(&file).await;
-    }
-
-    #[tokio::test]
-    async fn at_the_deadline_the_group_dies_though_it_ignores_term_and_forks_away() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (inner, outer) = (dir.path().join("inner"), dir.path().join("outer"));
-        let script = format!(
-            "trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$ > {}; sleep 300; sleep 300' & \
-             sh -c 'echo $$ > {}; exec sleep 300' & while :; do sleep 1; done",
-            inner.display(),
-            outer.display()
-        );
-        let mut asked = settings("exec", sh(&script));
-        asked.deadline = Period::millis(1500);
-        let seen = look(&asked, &Target::local("a/0", None), &Clock::system()).await;
-        assert!(!seen.ok && seen.detail.contains("no answer"), "{}", seen.detail);
-        assert_gone(&inner).await;
-        assert_gone(&outer).await;
-    }
-
-    /// The process whose number the file holds must end, or be a zombie that somebody else has to reap.
-    async fn assert_gone(file: &std::path::Path) {
-        let pid = fs::read_to_string(file).expect("it was started").trim().to_owned();
-        let alive = || {
-            fs::read_to_string(format!("/proc/{pid}/stat"))
-                .is_ok_and(|stat| stat.rsplit_once(") ").is_none_or(|(_, rest)| !rest.starts_with('Z')))
-        };
-        for _ in 0..500 {
-            if !alive() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("process {pid} survived");
-    }
-}
+#[path = "exec_tests.rs"]
+mod tests;

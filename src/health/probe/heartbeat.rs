@@ -46,13 +46,13 @@ impl Probe for Heartbeat {
             if target.role == ProbeRole::Liveness && up <= self.within.0 {
                 return Ok(format!("no report yet, up {} s", up.as_secs()));
             }
-            return Err(format!("no report since it came up {} s ago", up.as_secs()));
+            return Err(format!("no report since it came up {} s ago", up.as_secs()).into());
         };
         let silence = now - reported;
         if silence <= self.within.0 {
             Ok(format!("reported {} s ago", silence.as_secs()))
         } else {
-            Err(format!("silent for {} s, want a report within {}", silence.as_secs(), self.within))
+            Err(format!("silent for {} s, want a report within {}", silence.as_secs(), self.within).into())
         }
     }
 }

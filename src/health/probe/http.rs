@@ -5,7 +5,7 @@ use crate::{
     config::OptionProblem,
     domain::ByteSize,
     health::{
-        Target,
+        Miss, Target,
         expect::{Expect, ExpectSettings, pointer_key},
         identity, net,
         reference::Reference,
@@ -218,29 +218,24 @@ impl Probe for Http {
 }
 
 impl Http {
-    async fn headers_for(&self, place: &Place) -> Result<HeaderMap, String> {
+    async fn headers_for(&self, place: &Place) -> Result<HeaderMap, Miss> {
         let mut headers = self.headers.clone();
         if !headers.contains_key(HOST) {
             let host =
-                HeaderValue::try_from(place.authority()).map_err(|_| "the host is malformed".to_owned())?;
+                HeaderValue::try_from(place.authority()).map_err(|_| Miss::blind("the host is malformed"))?;
             headers.insert(HOST, host);
         }
         for (name, reference) in &self.secret_headers {
             let secret = reference.get().await?;
             let mut value = HeaderValue::from_str(secret.expose_secret())
-                .map_err(|_| format!("what {name} refers to is not the value of a header"))?;
+                .map_err(|_| Miss::Blind(format!("what {name} refers to is not the value of a header")))?;
             value.set_sensitive(true);
             headers.insert(name.clone(), value);
         }
         Ok(headers)
     }
 
-    async fn ask_plainly(
-        &self,
-        place: &Place,
-        headers: HeaderMap,
-        target: &Target,
-    ) -> Result<Answer, String> {
+    async fn ask_plainly(&self, place: &Place, headers: HeaderMap, target: &Target) -> Result<Answer, Miss> {
         let stream = net::connect(&place.host, place.port).await?;
         // Refused here, an answer by somebody else's process is never taken for the agent's.
         let elsewhere = matches!(self.place, Whereabouts::Fixed(_)) || target.base.is_some();
@@ -256,7 +251,7 @@ impl Http {
         *request.headers_mut() = headers;
         let exchange = async {
             let response = sender.send_request(request).await.map_err(|error| words::chain(&error))?;
-            read(response, self.max_body).await
+            Ok(read(response, self.max_body).await?)
         };
         // One task drives both ends of the exchange: nothing is spawned that could outlive the look.
         // The exchange is asked first: then the request is on its way at the first turn.
@@ -267,18 +262,21 @@ impl Http {
         }
     }
 
-    async fn ask_securely(&self, place: &Place, mut headers: HeaderMap) -> Result<Answer, String> {
+    async fn ask_securely(&self, place: &Place, mut headers: HeaderMap) -> Result<Answer, Miss> {
         // HTTP/2 has no such headers; the client writes what it needs.
         headers.remove(CONNECTION);
         headers.remove(HOST);
         let url = format!("https://{}{}", place.authority(), place.path);
-        let response = tls::client()?
-            .request(self.method.clone(), url)
-            .headers(headers)
-            .send()
-            .await
-            .map_err(|error| words::chain(&error.without_url()))?;
-        read(Response::from(response), self.max_body).await
+        let client = tls::client().map_err(Miss::Blind)?;
+        let sent = client.request(self.method.clone(), url).headers(headers).send().await;
+        let response = sent.map_err(|error| {
+            let error = error.without_url();
+            let told = words::chain(&error);
+            // A name that nobody knows is told in words alone.
+            let blind = net::is_ours(&error) || told.contains("dns error");
+            if blind { Miss::Blind(told) } else { Miss::Wrong(told) }
+        })?;
+        Ok(read(Response::from(response), self.max_body).await?)
     }
 }
 

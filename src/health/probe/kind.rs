@@ -2,7 +2,7 @@
 use super::PROBES;
 use crate::{
     config::{Kind, OptionProblem},
-    health::Target,
+    health::{Miss, Target},
 };
 use futures_util::future::BoxFuture;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// What one look saw: Ok if it is what was wanted, Err if not. Both say what it was; both may hold untrusted text.
-pub type Seen = Result<String, String>;
+pub type Seen = Result<String, Miss>;
 
 /// A kind of probe, compiled from its options when the settings are applied and asked many times.
 pub trait Probe: Sized + Send + Sync + 'static {

@@ -11,6 +11,7 @@ mod sqlite;
 mod tcp;
 
 pub use kind::{Ask, Probe, ProbeKind, Seen, compile};
+pub use postgres::inspect_postgres;
 
 /// Every kind there is, in the order that the documentation lists them.
 pub const PROBES: &[ProbeKind] = &[

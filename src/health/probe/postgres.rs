@@ -24,6 +24,43 @@ pub struct Options {
     /// Tables that must exist.
     #[serde(default)]
     tables: Vec<String>,
+    /// A migration of the application that must have been applied; `agentctl validate` holds the server against it.
+    #[serde(default)]
+    migration: Option<Migration>,
+}
+
+/// Where an application records its migrations, and the newest one that it needs.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Migration {
+    /// `alembic_version`, `_sqlx_migrations`, `django_migrations` …
+    table: String,
+    /// `version_num`, `version`, `name` …
+    column: String,
+    /// It must be among the rows.
+    head: String,
+}
+
+/// What a dependency's role may do that an application does not need, and a migration that was not applied: a line
+/// each. `tables`, where they are declared, are all that the role may own beside the table of migrations.
+#[cfg(feature = "postgres")]
+pub async fn inspect_postgres(options: &Value) -> Result<Vec<String>, String> {
+    use secrecy::ExposeSecret;
+    let options: Options = serde_json::from_value(options.clone()).map_err(|error| error.to_string())?;
+    let url = Reference::url(&options.url).map_err(|(why, _)| format!("its url {why}"))?;
+    let url = url.get().await.map_err(|miss| miss.to_string())?;
+    let migration = options.migration.as_ref();
+    let mut owned: Vec<&str> = options.tables.iter().map(String::as_str).collect();
+    if !owned.is_empty() {
+        owned.extend(migration.map(|migration| migration.table.as_str()));
+    }
+    let migration = migration.map(|m| [m.table.as_str(), m.column.as_str(), m.head.as_str()]);
+    crate::store::foreign::inspect_postgres(url.expose_secret(), &owned, migration).await
+}
+
+#[cfg(not(feature = "postgres"))]
+pub async fn inspect_postgres(_: &Value) -> Result<Vec<String>, String> {
+    Err("this build lacks the feature `postgres`".into())
 }
 
 pub struct Postgres {
@@ -72,14 +109,14 @@ impl Probe for Postgres {
             Ok(cell) => super::sqlite::judge(self.expect.as_ref(), cell.map(Value::String).as_ref()),
             Err(why) => {
                 self.url.forget();
-                Err(why)
+                Err(why.into())
             }
         }
     }
 
     #[cfg(not(feature = "postgres"))]
     async fn look(&self, _: &Target) -> Seen {
-        Err("this build lacks the feature `postgres`".into())
+        Err(crate::health::Miss::blind("this build lacks the feature `postgres`"))
     }
 }
 

@@ -1,6 +1,10 @@
 //! `process`: is the main process alive, no zombie, and within its memory? Asks the kernel, not the agent.
 use super::{Probe, Seen};
-use crate::{config::OptionProblem, domain::ByteSize, health::Target};
+use crate::{
+    config::OptionProblem,
+    domain::ByteSize,
+    health::{Miss, Target},
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::fs;
@@ -29,7 +33,7 @@ impl Probe for Process {
     }
 
     async fn look(&self, target: &Target) -> Seen {
-        let pid = target.pid.ok_or_else(|| format!("{target} has no process here"))?;
+        let pid = target.pid.ok_or_else(|| Miss::Blind(format!("{target} has no process here")))?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"))
             .map_err(|_| format!("process {pid} does not exist"))?;
         judge(pid, &status, self.options.max_memory)
@@ -44,13 +48,13 @@ fn judge(pid: i32, status: &str, max_memory: Option<ByteSize>) -> Seen {
     let resident =
         field("VmRSS:").and_then(|text| text.split(' ').next()?.parse::<u64>().ok()).unwrap_or(0) << 10;
     match state.chars().next() {
-        Some('Z' | 'X') => return Err(format!("process {pid} has ended and is not reaped")),
-        Some('T' | 't') => return Err(format!("process {pid} is stopped")),
+        Some('Z' | 'X') => return Err(format!("process {pid} has ended and is not reaped").into()),
+        Some('T' | 't') => return Err(format!("process {pid} is stopped").into()),
         _ => {}
     }
     match max_memory {
         Some(most) if resident > most.0 => {
-            Err(format!("process {pid} has {} MiB resident, want at most {most}", resident >> 20))
+            Err(format!("process {pid} has {} MiB resident, want at most {most}", resident >> 20).into())
         }
         _ => Ok(format!("process {pid} is alive, {} MiB resident", resident >> 20)),
     }
@@ -67,8 +71,12 @@ mod tests {
     fn states_are_told_apart() {
         let status = |state: &str, kb: u64| format!("Name:\tState: Z\nState:\t{state}\nVmRSS:\t   {kb} kB\n");
         assert!(judge(7, &status("S (sleeping)", 1024), None).is_ok_and(|seen| seen.contains("1 MiB")));
-        assert!(judge(7, "State:\tZ (zombie)\n", None).is_err_and(|seen| seen.contains("not reaped")));
-        assert!(judge(7, &status("T (stopped)", 1), None).is_err_and(|seen| seen.contains("stopped")));
+        assert!(
+            judge(7, "State:\tZ (zombie)\n", None).is_err_and(|miss| miss.detail().contains("not reaped"))
+        );
+        assert!(
+            judge(7, &status("T (stopped)", 1), None).is_err_and(|miss| miss.detail().contains("stopped"))
+        );
         assert!(judge(7, &status("R (running)", 2049), Some(ByteSize(2 << 20))).is_err());
         assert!(judge(7, &status("R (running)", 2048), Some(ByteSize(2 << 20))).is_ok());
         assert!(judge(7, "", None).is_err());

@@ -2,7 +2,7 @@
 use super::{Probe, Seen};
 use crate::{
     config::OptionProblem,
-    health::{Target, reference::Reference},
+    health::{Miss, Target, reference::Reference},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -44,7 +44,7 @@ impl Probe for Redis {
 
     #[cfg(not(feature = "redis"))]
     async fn look(&self, _: &Target) -> Seen {
-        Err("this build lacks the feature `redis`".into())
+        Err(Miss::blind("this build lacks the feature `redis`"))
     }
 }
 
@@ -55,7 +55,7 @@ async fn ping(url: &Reference) -> Seen {
     let url = url.get().await?;
     // Its errors about the form of a URL may repeat parts of it.
     let client = redis::Client::open(url.expose_secret())
-        .map_err(|_| "the url is not one of Redis, or asks for TLS, which this build lacks".to_owned())?;
+        .map_err(|_| Miss::blind("the url is not one of Redis, or asks for TLS, which this build lacks"))?;
     // The look's own deadline is the only one.
     let config = redis::AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
     let mut connection = client
@@ -67,7 +67,7 @@ async fn ping(url: &Reference) -> Seen {
     if answer == "PONG" {
         Ok("PONG".into())
     } else {
-        Err(format!("PING was answered by {answer:?}, want PONG"))
+        Err(format!("PING was answered by {answer:?}, want PONG").into())
     }
 }
 

@@ -2,7 +2,7 @@
 use super::{Probe, Seen};
 use crate::{
     config::OptionProblem,
-    health::{Target, want::Want},
+    health::{Miss, Target, want::Want},
     store::foreign,
 };
 use schemars::JsonSchema;
@@ -29,12 +29,16 @@ pub struct Options {
     /// What the first column of its first row must be: exact, or a string such as `>= 1`, `!= 0`, `/regex/`.
     #[serde(default)]
     expect: Option<Value>,
+    /// Tables or views that must exist.
+    #[serde(default)]
+    tables: Vec<String>,
 }
 
 pub struct Sqlite {
     path: PathBuf,
     query: Option<String>,
     expect: Option<Want>,
+    tables: Vec<String>,
     /// A thread is still with the file: one that hangs (a dead network disk) must not be joined by another.
     busy: Arc<AtomicBool>,
 }
@@ -60,23 +64,29 @@ impl Probe for Sqlite {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { path: options.path, query: options.query, expect, busy: Arc::default() })
+        Ok(Self {
+            path: options.path,
+            query: options.query,
+            expect,
+            tables: options.tables,
+            busy: Arc::default(),
+        })
     }
 
     async fn look(&self, _: &Target) -> Seen {
         if self.busy.swap(true, Ordering::AcqRel) {
-            return Err("the last look still hangs on the file".into());
+            return Err(Miss::blind("the last look still hangs on the file"));
         }
         let free = Free(Arc::clone(&self.busy));
-        let (path, query) = (self.path.clone(), self.query.clone());
+        let (path, query, tables) = (self.path.clone(), self.query.clone(), self.tables.clone());
         let stop = foreign::Stop::default();
         // Dropped at the deadline, which ends the query on its thread.
         let _ended = stop.on_drop();
         let asked = tokio::task::spawn_blocking(move || {
             let _free = free;
-            foreign::ask_sqlite(&path, query.as_deref(), &stop)
+            foreign::ask_sqlite(&path, query.as_deref(), &tables, &stop)
         });
-        let cell = asked.await.map_err(|_| "the query crashed".to_owned())??;
+        let cell = asked.await.map_err(|_| Miss::blind("the query crashed"))??;
         judge(self.expect.as_ref(), cell.as_ref())
     }
 }
@@ -92,14 +102,14 @@ impl Drop for Free {
 /// Judges the first cell of an answer; without an expectation it is enough that there was an answer.
 pub(super) fn judge(expect: Option<&Want>, cell: Option<&Value>) -> Seen {
     let Some(want) = expect else { return Ok("answered".into()) };
-    let Some(cell) = cell else { return Err(format!("the query gave no row, want {want}")) };
+    let Some(cell) = cell else { return Err(format!("the query gave no row, want {want}").into()) };
     let fits = match cell {
         // PostgreSQL's simple protocol gives text whatever the type.
         Value::String(text) if want.fits_text(text) => Ok(()),
         cell => want.check(cell),
     };
     fits.map(|()| format!("answered, as wanted: {want}"))
-        .map_err(|seen| format!("the query gave {seen}, want {want}"))
+        .map_err(|seen| format!("the query gave {seen}, want {want}").into())
 }
 
 #[cfg(test)]

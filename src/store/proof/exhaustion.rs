@@ -8,6 +8,9 @@ use rusqlite::Connection;
 use std::{panic::resume_unwind, sync::mpsc as gate, time::Instant};
 use tokio::{sync::mpsc, task::JoinSet, time::timeout_at};
 
+/// How often the refusal is timed when it comes late.
+const ATTEMPTS: usize = 3;
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct PoolFacts {
     pub readers_max: u32,
@@ -17,8 +20,10 @@ pub struct PoolFacts {
     pub all_held: bool,
     /// What the query that came on top was told; none if it was served.
     pub refusal: Option<String>,
-    /// How long that took, in milliseconds.
+    /// How long that took, in milliseconds; the attempt that was nearest to the timer's, of up to three.
     pub refused_after_ms: f64,
+    /// How long a plain timer of the same patience took beside it: how late the machine itself is.
+    pub timer_ms: f64,
     /// From letting go to the next answer, in milliseconds; none if none came.
     pub recovered_after_ms: Option<f64>,
     /// After as many failing queries as there are readers, all can be held again.
@@ -34,9 +39,27 @@ impl Store {
         let what = "read in a crowded pool";
         let patience = self.readers().patience;
         let held = self.hold_all().await;
-        let asked = Instant::now();
-        let refusal = self.read(what, |_| Ok(())).await.err().map(|error| error.message);
-        let refused_after_ms = ms(asked);
+        let (mut refusal, mut refused_after_ms, mut timer_ms) = (None, f64::INFINITY, 0.0);
+        for _ in 0..ATTEMPTS {
+            let asked = Instant::now();
+            let timer = async {
+                tokio::time::sleep(patience).await;
+                ms(asked)
+            };
+            let refused = async {
+                let refusal = self.read(what, |_| Ok(())).await.err().map(|error| error.message);
+                (refusal, ms(asked))
+            };
+            let (timer, (said, after)) = tokio::join!(timer, refused);
+            let served = said.is_none();
+            if after - timer < refused_after_ms - timer_ms || served {
+                (refusal, refused_after_ms, timer_ms) = (said, after, timer);
+            }
+            // A busy machine can only make it later, so the first that is in time is enough.
+            if served || refused_after_ms - timer_ms < timer_ms / 10.0 {
+                break;
+            }
+        }
         let all_held = held.is_some();
         drop(held);
         let let_go = Instant::now();
@@ -50,6 +73,7 @@ impl Store {
             all_held,
             refusal,
             refused_after_ms,
+            timer_ms,
             recovered_after_ms,
             whole_after_failures,
             whole_after_panics,

@@ -1,113 +1,178 @@
-//! The real fleet against its manifest: is every instance ready, and does it answer?
-use crate::{
-    domain::{AgentState, FaultKind},
-    readiness::{Evidence, Found, Proof},
+//! The real fleet against its manifest: is every instance ready, and is it who it is said to be?
+#[cfg(test)]
+use crate::readiness::{
+    Ground,
+    checks::{Saboteur, tried},
+    proof::script_agent,
 };
-use futures_util::{StreamExt, stream};
-use serde_json::{Value, json};
-use std::time::Duration;
-use tokio::time::Instant;
+use crate::{
+    config::{AgentSettings, AgentSystem},
+    domain::{AgentState, FleetSnapshot},
+    readiness::{Evidence, Found, survivors},
+};
+#[cfg(test)]
+use futures_util::FutureExt;
 
-/// How long an agent may take to answer; how fast it should is for PF-003 to say.
-const CANARY: Duration = Duration::from_secs(5);
-/// How many are asked at once.
-const AT_ONCE: usize = 16;
+/// So many problems are told one by one.
+const TOLD: usize = 30;
 
 pub async fn ready(evidence: &Evidence) -> Found {
-    let fleet = evidence.fleet();
-    let mut wanted = 0;
-    let mut problems = Vec::new();
-    let mut ready = 0;
-    for agent in evidence.settings.agents.iter().filter(|agent| agent.enabled) {
+    let system_off = evidence.settings.agent_system == AgentSystem::Off;
+    compared(&evidence.settings.agents, evidence.fleet(), system_off)
+}
+
+fn compared(agents: &[AgentSettings], fleet: &FleetSnapshot, system_off: bool) -> Found {
+    let mut seen = Seen::default();
+    for agent in agents.iter().filter(|agent| agent.enabled) {
         let Some(status) = fleet.agent(agent.name.as_str()) else {
-            wanted += agent.replicas;
-            problems.push(format!("{}: not known to the supervisor", agent.name));
+            seen.wanted += agent.replicas;
+            seen.object(agent.name.as_str(), "not known to the supervisor".into());
             continue;
         };
         // Scaled by hand overrides the manifest; both are said where they differ.
-        wanted += status.replicas;
+        seen.wanted += status.replicas;
         if status.replicas != agent.replicas {
-            problems.push(format!(
-                "{}: scaled by hand to {}, the manifest says {}",
-                agent.name, status.replicas, agent.replicas
-            ));
+            let text = format!("scaled by hand to {}, the manifest says {}", status.replicas, agent.replicas);
+            seen.object(agent.name.as_str(), text);
         }
         if status.instances.len() != status.replicas as usize {
-            problems.push(format!(
-                "{}: {} instances, want {}",
-                agent.name,
-                status.instances.len(),
-                status.replicas
-            ));
+            let text = format!("{} instances, want {}", status.instances.len(), status.replicas);
+            seen.object(agent.name.as_str(), text);
         }
         for instance in &status.instances {
+            let id = instance.id.to_string();
             if instance.state == AgentState::Ready {
-                ready += 1;
+                seen.ready += 1;
+                seen.identify(&id, instance.pid);
             } else {
                 let why = instance.reason.as_deref().unwrap_or("no reason given");
-                problems.push(format!("{}: {}: {why}", instance.id, instance.state.as_str()));
+                seen.object(&id, format!("{}: {why}", instance.state.as_str()));
             }
         }
     }
-    let system_off = evidence.settings.agent_system == crate::config::AgentSystem::Off;
-    judge_fleet(wanted, ready, &problems, system_off)
+    seen.judge(system_off)
 }
 
-fn judge_fleet(wanted: u32, ready: u32, problems: &[String], system_off: bool) -> Found {
-    let counted = format!("{ready} of {wanted} instances are ready");
-    let found = if system_off {
-        Found::fail("the agent system is switched off: nothing runs")
-    } else if wanted == 0 {
-        Found::fail("the manifest enables no agent: there is no fleet to ship")
-    } else if problems.is_empty() && ready == wanted {
-        Found::pass(counted.clone())
-    } else {
-        let first = problems.first().map_or("the counts differ", String::as_str);
-        Found::fail(format!("{counted}; {first}"))
-    };
-    let more = problems.len().saturating_sub(30);
-    let found = found.seen(format!("{counted} (source: the supervisor's snapshot against the manifest)"));
-    let found = found.all_seen(problems.iter().take(30).cloned());
-    if more > 0 { found.seen(format!("and {more} more")) } else { found }
+#[derive(Default)]
+struct Seen {
+    wanted: u32,
+    ready: u32,
+    /// Of those that are ready, the processes that carry their own name.
+    identified: u32,
+    /// The kernel does not let us look into them.
+    hidden: u32,
+    /// Of whom, and what.
+    problems: Vec<(String, String)>,
 }
 
-pub async fn answers(evidence: &Evidence) -> Found {
-    let instances = evidence.canaries();
-    let Some(first) = instances.first() else {
-        return if evidence.expects_canaries() {
-            Found::fail("no process agent is up")
-        } else {
-            Found::not_applicable("the fleet has no process agent that takes a ping")
-        };
-    };
-    let mut stranger = first.clone();
-    stranger.index = u32::MAX;
-    let refused = evidence.supervisor.request(&stranger, "ping", Value::Null, CANARY).await;
-    let asks = instances.iter().cloned().map(|id| async move {
-        let started = Instant::now();
-        let answer = evidence.supervisor.request(&id, "ping", json!({}), CANARY).await;
-        // An error is an answer: the agent reads its channel and speaks the protocol.
-        let answered = match &answer {
-            Ok(_) => true,
-            Err(fault) => fault.kind == FaultKind::Refused,
-        };
-        let said = answer.err().map_or_else(|| "pong".into(), |fault| fault.to_string());
-        (id.to_string(), answered, started.elapsed(), said)
-    });
-    let asked: Vec<_> = stream::iter(asks).buffered(AT_ONCE).collect().await;
-    let mut proof = Proof::default();
-    proof.holds(
-        refused.is_err(),
-        format!(
-            "{stranger}, which does not exist, {}",
-            if refused.is_err() { "was refused" } else { "answered" }
-        ),
-    );
-    for (id, answered, took, said) in &asked {
-        proof.holds(*answered, format!("{id}: {said} after {:.1} ms", took.as_secs_f64() * 1e3));
+impl Seen {
+    fn object(&mut self, who: &str, what: String) {
+        self.problems.push((who.to_owned(), what));
     }
-    proof.judge(format!("{} process instances answered", asked.len()))
+
+    /// Asked of the kernel, not of the supervisor whose word is in question.
+    fn identify(&mut self, id: &str, pid: Option<i32>) {
+        let Some(pid) = pid else { return };
+        match survivors::instance(pid) {
+            Ok(name) if name.as_deref() == Some(id) => self.identified += 1,
+            Ok(Some(other)) => self.object(id, format!("pid {pid} is {}", other.escape_debug())),
+            Ok(None) => self.object(id, format!("pid {pid} is none of our processes")),
+            Err(_) if survivors::alive(pid) => self.hidden += 1,
+            Err(_) => self.object(id, format!("pid {pid} is gone")),
+        }
+    }
+
+    fn judge(self, system_off: bool) -> Found {
+        let counted = format!("{} of {} instances are ready", self.ready, self.wanted);
+        let found = if system_off {
+            Found::fail("the agent system is switched off: nothing runs")
+        } else if self.wanted == 0 {
+            Found::fail("the manifest enables no agent: there is no fleet to ship")
+        } else if self.problems.is_empty() && self.ready == self.wanted && self.hidden > 0 {
+            Found::warn(format!("{counted}, but {} of their processes may not be looked into", self.hidden))
+        } else if self.problems.is_empty() && self.ready == self.wanted {
+            Found::pass(counted.clone())
+        } else {
+            let first = self
+                .problems
+                .first()
+                .map_or("the counts differ".into(), |(who, what)| format!("{who}: {what}"));
+            Found::fail(format!("{counted}; {first}"))
+        };
+        let found = found
+            .seen(format!("{counted} (source: the supervisor's snapshot against the manifest)"))
+            .seen(format!(
+                "processes that carry the name of their instance: {}; that may not be looked into: {} (source: /proc/*/environ)",
+                self.identified, self.hidden
+            ));
+        let more = self.problems.len().saturating_sub(TOLD);
+        let told = self.problems.iter().take(TOLD).map(|(who, what)| format!("{who}: {what}"));
+        let found = found.all_seen(told);
+        // All of them are named: a waiver must not speak for what it was not shown.
+        let found = self
+            .problems
+            .iter()
+            .fold(found, |found, (who, what)| found.about(format!("agent/{who}"), what.clone()));
+        if more > 0 { found.seen(format!("and {more} more")) } else { found }
+    }
 }
+
+/// What is changed in a sound snapshot and its manifest before they are compared.
+#[cfg(test)]
+type Change = fn(&mut Vec<AgentSettings>, &mut FleetSnapshot, &mut bool);
+
+#[cfg(test)]
+async fn after(ground: &Ground, change: Change) -> Found {
+    use serde_json::json;
+    let agents = ["orders", "billing"].map(|name| script_agent(name, "process", super::ANSWERS));
+    let fleet = ground.fleet(json!({ "agent": agents }), false).await.expect("a fleet");
+    let both = |fleet: &FleetSnapshot| {
+        fleet.agents.iter().all(|agent| agent.state == AgentState::Ready).then(|| fleet.clone())
+    };
+    let mut snapshot = fleet.until(super::PATIENCE, both).await.expect("both are ready");
+    let (mut manifest, mut off) = (fleet.settings().agents.clone(), false);
+    change(&mut manifest, &mut snapshot, &mut off);
+    let found = compared(&manifest, &snapshot, off);
+    fleet.finish().await;
+    found
+}
+
+/// Changes the first agent of a snapshot.
+#[cfg(test)]
+fn first(fleet: &mut FleetSnapshot, change: impl FnOnce(&mut crate::domain::AgentStatus)) {
+    let mut agents: Vec<_> = fleet.agents.to_vec();
+    change(std::sync::Arc::make_mut(&mut agents[0]));
+    fleet.agents = agents.into();
+}
+
+#[cfg(test)]
+pub const SABOTEUR: Saboteur = Saboteur {
+    of: "AO-001",
+    at_work: || {
+        let broken: [(_, Change); 7] = [
+            ("an instance that is not ready", |_, fleet, _| {
+                first(fleet, |agent| agent.instances[0].state = AgentState::BackingOff);
+            }),
+            ("an instance that is missing", |_, fleet, _| first(fleet, |agent| agent.instances.clear())),
+            ("a process that is somebody else's", |_, fleet, _| {
+                let pid = i32::try_from(std::process::id()).ok();
+                first(fleet, |agent| agent.instances[0].pid = pid);
+            }),
+            ("the process of another instance", |_, fleet, _| {
+                let pid = fleet.agents[1].instances[0].pid;
+                first(fleet, |agent| agent.instances[0].pid = pid);
+            }),
+            ("an agent that nobody started", |manifest, _, _| {
+                let mut third = manifest[0].clone();
+                third.name = "third".parse().expect("a name");
+                manifest.push(third);
+            }),
+            ("a scale by hand", |_, fleet, _| first(fleet, |agent| agent.replicas = 2)),
+            ("a system that is switched off", |_, _, off| *off = true),
+        ];
+        tried(after, (|_, _, _| {}) as Change, broken).boxed()
+    },
+};
 
 #[cfg(test)]
 mod tests {
@@ -115,13 +180,13 @@ mod tests {
     use crate::domain::Outcome;
 
     #[test]
-    fn a_fleet_that_is_not_what_the_manifest_says_is_found() {
-        let problem = vec!["orders/1: failed: import error".to_owned()];
-        assert_eq!(judge_fleet(2, 2, &[], false).outcome, Outcome::Pass);
-        assert_eq!(judge_fleet(224, 111, &[], false).outcome, Outcome::Fail);
-        assert_eq!(judge_fleet(2, 1, &problem, false).outcome, Outcome::Fail);
-        assert_eq!(judge_fleet(2, 2, &problem, false).outcome, Outcome::Fail);
-        assert_eq!(judge_fleet(0, 0, &[], false).outcome, Outcome::Fail, "an empty fleet is no pass");
-        assert_eq!(judge_fleet(2, 2, &[], true).outcome, Outcome::Fail);
+    fn counts_that_differ_and_an_empty_fleet_are_no_pass() {
+        let judge = |wanted, ready, off| Seen { wanted, ready, ..Seen::default() }.judge(off).outcome;
+        assert_eq!(judge(2, 2, false), Outcome::Pass);
+        assert_eq!(judge(224, 111, false), Outcome::Fail);
+        assert_eq!(judge(0, 0, false), Outcome::Fail, "an empty fleet is no pass");
+        assert_eq!(judge(2, 2, true), Outcome::Fail);
+        let hidden = Seen { wanted: 2, ready: 2, hidden: 1, ..Seen::default() };
+        assert_eq!(hidden.judge(false).outcome, Outcome::Warn, "who it is was not seen");
     }
 }

@@ -1,8 +1,15 @@
 //! Agent operations: the real fleet runs as the manifest says, and the supervisor's controls are exercised on real
 //! children of a scratch fleet.
+mod adoption;
+mod canary;
 mod fleet;
 mod flood;
+mod history;
+mod limits;
+mod logs;
+mod order;
 mod restart;
+mod start;
 mod stop;
 
 use crate::{
@@ -16,15 +23,19 @@ use std::time::Duration;
 /// machine may have it all.
 const PATIENCE: Duration = Duration::from_secs(12);
 
+/// What a scratch agent of kind `process` does that answers every request.
+const ANSWERS: &str = r#"while IFS= read -r line; do id=${line#*'"id":'}; id=${id%%,*};
+    printf '{"jsonrpc":"2.0","id":%s,"result":"pong"}\n' "$id"; done"#;
+
 pub const CHECKS: &[Check] = &[
     Check {
         id: "AO-001",
-        title: "every enabled agent is ready, and there are as many as the manifest says",
+        title: "every enabled agent is ready and itself, and there are as many as the manifest says",
         category: Category::AgentOperations,
         severity: Severity::Blocker,
         weight: 3,
         why: "a fleet that claims 224 agents and runs 111 is not the fleet that was approved",
-        how: "the supervisor's instances are counted against the manifest, each must be ready",
+        how: "the supervisor's instances are counted against the manifest, each must be ready, and its process must carry its name in its environment",
         fix: "`agentctl status` names the agents that are not well; `agentctl agent show NAME` says why",
         exercised: false,
         quiet: false,
@@ -41,7 +52,7 @@ pub const CHECKS: &[Check] = &[
         fix: "`agentctl agent logs NAME` shows what it said last; `agentctl agent restart NAME` starts it afresh",
         exercised: true,
         quiet: false,
-        run: |evidence| fleet::answers(evidence).boxed(),
+        run: |evidence| canary::answers(evidence).boxed(),
     },
     Check {
         id: "AO-003",
@@ -89,10 +100,118 @@ pub const CHECKS: &[Check] = &[
         severity: Severity::Blocker,
         weight: 2,
         why: "one chatty agent must not take the daemon, or the disk, with it",
-        how: "a scratch agent prints 8 MiB; the daemon's resident memory may grow by 6 MiB, its log must rotate and stay within its bound, and its last line must be there",
+        how: "a scratch agent prints 16 MiB; the daemon's resident memory may grow by an eighth of that, its log must rotate at 1 MiB and stay within its files and bytes, and its last line must be there",
         fix: "lower daemon.log.agent_max_size and agent_keep; `agentctl daemon logs`",
         exercised: true,
         quiet: true,
-        run: |evidence| flood::bounded(&evidence.ground, flood::LOG, flood::GROWTH).boxed(),
+        run: |evidence| flood::bounded(&evidence.ground, flood::BOUNDS).boxed(),
     },
+    Check {
+        id: "AO-007",
+        title: "an agent starts once what it needs is ready",
+        category: Category::AgentOperations,
+        severity: Severity::Blocker,
+        weight: 2,
+        why: "an agent that is started before its dependency fails, is restarted, and may be latched for it",
+        how: "of two scratch agents one needs the other, which takes 300 ms to become ready and stands behind it in the manifest; by its own word and by the events it must be started after that",
+        fix: "the supervisor does not keep the order: `agentctl daemon logs`, then restart the daemon",
+        exercised: true,
+        quiet: false,
+        run: |evidence| order::kept(&evidence.ground, &["base"]).boxed(),
+    },
+    Check {
+        id: "AO-008",
+        title: "agents have not been restarted in the last hour",
+        category: Category::AgentOperations,
+        severity: Severity::Blocker,
+        weight: 2,
+        why: "a fleet that is ready now and was not ten minutes ago will not be in ten minutes",
+        how: "the store's events of the last hour: an end that was followed by a start, of whatever cause but a stop by hand; one or two of an instance are a warning, three or a latch fail",
+        fix: "`agentctl agent logs NAME` of those named in the evidence; an hour without a restart settles it",
+        exercised: false,
+        quiet: false,
+        run: |evidence| history::calm(evidence).boxed(),
+    },
+    Check {
+        id: "AO-009",
+        title: "logs rotate and lose no line",
+        category: Category::AgentOperations,
+        severity: Severity::Blocker,
+        weight: 1,
+        why: "the line that is missing is the one that explains the incident",
+        how: "a scratch agent prints 15,000 numbered lines past its log's size of 256 KiB; over all files every line must be there once, whole, in order, and no file may pass its bound",
+        fix: "look at the room and the rights in the log directory: `agentctl doctor`",
+        exercised: true,
+        quiet: false,
+        run: |evidence| logs::rotated(&evidence.ground, (logs::SIZE, logs::KEEP)).boxed(),
+    },
+    Check {
+        id: "AO-010",
+        title: "a start that hangs is ended at its timeout",
+        category: Category::AgentOperations,
+        severity: Severity::Blocker,
+        weight: 1,
+        why: "an agent that is starting for ever is down, and nobody is told",
+        how: "a scratch agent that never answers has 300 ms to become ready; within 4 s more it must have failed as start timeout and its process be gone",
+        fix: "the supervisor does not heed start_timeout: `agentctl daemon logs`, then restart the daemon",
+        exercised: true,
+        quiet: false,
+        run: |evidence| start::cut(&evidence.ground, start::LIMIT_MS).boxed(),
+    },
+    Check {
+        id: "AO-011",
+        title: "a port that is held is named with its holder, and taken once it is free",
+        category: Category::AgentOperations,
+        severity: Severity::Blocker,
+        weight: 1,
+        why: "two agents on one port look like one that is well",
+        how: "the daemon itself listens on a port that a scratch agent wants: nothing may be started, the reason must name port and pid; once it lets go the agent must be started",
+        fix: "/proc/net/tcp cannot be read, or not /proc/PID/fd: `agentctl doctor`",
+        exercised: true,
+        quiet: false,
+        run: |evidence| start::preflight(&evidence.ground, true).boxed(),
+    },
+    Check {
+        id: "AO-012",
+        title: "an agent's limits are the kernel's, and what is beyond is refused",
+        category: Category::AgentOperations,
+        severity: Severity::Blocker,
+        weight: 2,
+        why: "a limit that is only written down ends with the machine out of memory",
+        how: "a scratch agent is limited to 64 MiB and 64 open files: /proc/PID/limits must say so, and 256 MiB at once must be refused to it",
+        fix: "`agentctl doctor` shows what the machine allows; run agentd outside of what forbids setrlimit",
+        exercised: true,
+        quiet: false,
+        run: |evidence| limits::applied(&evidence.ground, (limits::MEMORY, limits::OPEN_FILES)).boxed(),
+    },
+    Check {
+        id: "AO-013",
+        title: "living agents are taken over by the next daemon",
+        category: Category::AgentOperations,
+        severity: Severity::Blocker,
+        weight: 2,
+        why: "a crash of the daemon must not be a crash of the fleet, nor run it twice",
+        how: "a scratch supervisor goes without a goodbye and another is launched over its store: the agent must keep its pid, be shown as adopted, and answer over the channel that stayed",
+        fix: "the state directory or its FIFOs were changed: `agentctl doctor`, then restart the agents",
+        exercised: true,
+        quiet: false,
+        run: |evidence| adoption::taken_over(&evidence.ground, ANSWERS).boxed(),
+    },
+];
+
+#[cfg(test)]
+pub const SABOTEURS: &[super::Saboteur] = &[
+    fleet::SABOTEUR,
+    canary::SABOTEUR,
+    restart::SABOTEUR_OF_RESTARTED,
+    restart::SABOTEUR_OF_LATCHED,
+    stop::SABOTEUR,
+    flood::SABOTEUR,
+    order::SABOTEUR,
+    history::SABOTEUR,
+    logs::SABOTEUR,
+    start::SABOTEUR_OF_CUT,
+    start::SABOTEUR_OF_PREFLIGHT,
+    limits::SABOTEUR,
+    adoption::SABOTEUR,
 ];

@@ -1,5 +1,7 @@
 //! A scratch agent that will not go is stopped, and /proc is asked who is left.
 use super::PATIENCE;
+#[cfg(test)]
+use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     domain::Fault,
     readiness::{
@@ -96,24 +98,32 @@ fn judge_survivors(proof: &mut Proof, before: usize, left: usize, farewell: bool
 }
 
 #[cfg(test)]
+pub const SABOTEUR: Saboteur = Saboteur {
+    of: "AO-005",
+    at_work: || {
+        async {
+            let idle: Ending = |_| std::future::ready(Ok(())).boxed();
+            let rude: Ending = |fleet| {
+                let killed =
+                    survivors::kill_all(fleet.mark()).map_err(|error| Fault::internal(error.to_string()));
+                std::future::ready(killed).boxed()
+            };
+            let broken = [("a stop that only says so", idle), ("a stop that waits for nobody", rude)];
+            let tried = tried(verified, by_supervisor as Ending, broken).await;
+            for ((_, found), word) in tried.broken.iter().zip(["survive", "farewell"]) {
+                let broken = |line: &String| line.starts_with("BROKEN") && line.contains(word);
+                assert!(found.evidence.iter().any(broken), "{found:?}");
+            }
+            tried
+        }
+        .boxed()
+    },
+};
+
+#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::Outcome, readiness::checks::tells_apart};
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_verified_stop_is_proved_and_one_that_only_says_so_or_waits_for_nobody_is_found() {
-        let idle: Ending = |_| std::future::ready(Ok(())).boxed();
-        let rude: Ending = |fleet| {
-            let killed =
-                survivors::kill_all(fleet.mark()).map_err(|error| Fault::internal(error.to_string()));
-            std::future::ready(killed).boxed()
-        };
-        let found = tells_apart(verified, by_supervisor, [idle, rude]).await;
-        for (found, word) in found.iter().zip(["survive", "farewell"]) {
-            let broken = |line: &String| line.starts_with("BROKEN") && line.contains(word);
-            assert!(found.evidence.iter().any(broken), "{found:?}");
-        }
-    }
+    use crate::domain::Outcome;
 
     #[test]
     fn survivors_and_rudeness_are_found() {

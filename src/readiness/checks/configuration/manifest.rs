@@ -1,54 +1,71 @@
-//! The manifest on disk against the settings in force, and its environment against the rest of it.
+//! The manifest on disk against the settings in force, and whether its environment has an overlay.
+use super::loader::kinds;
+#[cfg(test)]
+use crate::readiness::Ground;
+#[cfg(test)]
+use crate::readiness::checks::{Saboteur, tried};
 use crate::{
-    agents::Supervisor,
-    config::{Kinds, Sources, load},
+    config::{Sources, load},
     domain::Fault,
-    health::Monitor,
-    readiness::{Evidence, Found, proof::blocking},
+    readiness::{Evidence, Found, Reread, proof::blocking},
 };
+#[cfg(test)]
+use futures_util::FutureExt;
+use std::path::PathBuf;
+#[cfg(test)]
+use std::sync::Arc;
 
 pub async fn in_force(evidence: &Evidence) -> Found {
-    let reread = evidence.reread.clone();
     let source = match &evidence.config_file {
         Some(path) => path.display().to_string(),
         None => "defaults and variables alone: there is no file".into(),
     };
-    let on_disk = blocking(move || reread()).await;
-    judge_in_force(on_disk, &evidence.config_digest).seen(format!("source: {source}"))
+    compare(evidence.reread.clone(), &evidence.config_digest).await.seen(format!("source: {source}"))
 }
 
-fn judge_in_force(on_disk: Result<String, Fault>, running: &str) -> Found {
-    match on_disk {
+async fn compare(reread: Reread, running: &str) -> Found {
+    match blocking(move || reread()).await {
         Ok(digest) if digest == running && !running.is_empty() => {
             Found::pass("the manifest on disk is what runs").seen(format!("digest {running}"))
         }
         Ok(digest) => Found::fail("the manifest on disk is not what runs")
             .seen(format!("on disk {digest}"))
-            .seen(format!("running {running}")),
+            .seen(format!("running {running}"))
+            .about("manifest", digest),
         Err(fault) => Found::fail(format!("the manifest on disk does not hold: {fault}")),
     }
 }
 
 pub async fn overlay(evidence: &Evidence) -> Found {
-    let name = evidence.settings.environment.clone();
+    has_overlay(evidence.settings.environment.clone(), evidence.config_file.clone()).await
+}
+
+async fn has_overlay(name: String, file: Option<PathBuf>) -> Found {
     if is_development(&name) {
         return Found::not_applicable(format!("{name} is a development environment"));
     }
-    let Some(path) = evidence.config_file.clone() else {
+    let Some(path) = file else {
         return Found::warn(format!("{name} has no manifest, so it runs on defaults"));
     };
     let loaded = blocking(move || {
-        let kinds = Kinds { agents: Supervisor::kinds(), probes: Monitor::kinds() };
-        load(&Sources::file(&path), &kinds)
+        load(&Sources::file(&path), &kinds())
             .map(|loaded| loaded.environments().to_vec())
             .map_err(|problems| Fault::internal(problems.headline()))
-    })
-    .await;
-    match loaded {
-        Ok(known) if known.contains(&name) => Found::pass(format!("[environment.{name}] is in the manifest"))
-            .seen(format!("overlays: {}", known.join(", "))),
-        Ok(known) => Found::warn(format!("there is no [environment.{name}] in the manifest"))
-            .seen(format!("overlays: {}", known.join(", "))),
+    });
+    match loaded.await {
+        Ok(known) => {
+            let seen = if known.is_empty() {
+                "it has no overlay".into()
+            } else {
+                format!("overlays: {}", known.join(", "))
+            };
+            let found = if known.contains(&name) {
+                Found::pass(format!("[environment.{name}] is in the manifest"))
+            } else {
+                Found::warn(format!("there is no [environment.{name}] in the manifest"))
+            };
+            found.seen(seen)
+        }
         Err(fault) => fault.into(),
     }
 }
@@ -59,15 +76,44 @@ pub fn is_development(environment: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::Outcome;
+pub const SABOTEURS: &[Saboteur] = &[
+    Saboteur {
+        of: "CF-001",
+        at_work: || {
+            let says = |digest: &'static str| -> Reread { Arc::new(move || Ok(digest.into())) };
+            let unreadable: Reread = Arc::new(|| Err(Fault::internal("cannot read it")));
+            let broken = [
+                ("a file that was changed since", (says("b"), "a")),
+                ("a file that does not hold any more", (unreadable, "a")),
+                ("a digest of nothing", (says(""), "")),
+            ];
+            tried(compared, (says("a"), "a"), broken).boxed()
+        },
+    },
+    Saboteur {
+        of: "CF-008",
+        at_work: || {
+            let sound = ("staging", "schema = 1\n[environment.staging.readiness]\nbar = 90.0\n");
+            let broken = [
+                ("a manifest without overlays", ("staging", "schema = 1\n")),
+                ("another environment's overlay", ("production", sound.1)),
+            ];
+            tried(overlaid, sound, broken).boxed()
+        },
+    },
+];
 
-    #[test]
-    fn drift_and_a_broken_file_are_found() {
-        assert_eq!(judge_in_force(Ok("a".into()), "a").outcome, Outcome::Pass);
-        assert_eq!(judge_in_force(Ok("b".into()), "a").outcome, Outcome::Fail);
-        assert_eq!(judge_in_force(Ok(String::new()), "").outcome, Outcome::Fail, "no digest is no evidence");
-        assert_eq!(judge_in_force(Err(Fault::internal("cannot read it")), "a").outcome, Outcome::Fail);
-    }
+#[cfg(test)]
+async fn compared(_: &Ground, (on_disk, running): (Reread, &'static str)) -> Found {
+    compare(on_disk, running).await
+}
+
+#[cfg(test)]
+async fn overlaid(ground: &Ground, (name, text): (&'static str, &'static str)) -> Found {
+    let plot = ground.plot().expect("a plot");
+    let file = plot.path().join("agentd.toml");
+    std::fs::write(&file, text).expect("written");
+    let found = has_overlay(name.into(), Some(file)).await;
+    assert!(found.evidence.iter().all(|line| !line.trim_end().ends_with(':')), "{found:?}");
+    found
 }

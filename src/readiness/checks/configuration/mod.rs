@@ -1,8 +1,14 @@
 //! Configuration: what runs is what the file says; the loader refuses what it must; nothing in it is a placeholder.
 mod loader;
 mod manifest;
+mod overlays;
+mod ports;
+mod recent;
 mod references;
+mod reload;
 mod thorough;
+mod thresholds;
+mod waivers;
 
 pub use manifest::is_development;
 
@@ -11,6 +17,22 @@ use crate::{
     readiness::Check,
 };
 use futures_util::FutureExt;
+
+#[cfg(test)]
+pub const SABOTEURS: &[&[super::Saboteur]] = &[
+    loader::SABOTEURS,
+    manifest::SABOTEURS,
+    references::SABOTEURS,
+    thorough::SABOTEURS,
+    &[
+        overlays::SABOTEUR,
+        ports::SABOTEUR,
+        recent::SABOTEUR,
+        reload::SABOTEUR,
+        thresholds::SABOTEUR,
+        waivers::SABOTEUR,
+    ],
+];
 
 pub const CHECKS: &[Check] = &[
     Check {
@@ -37,9 +59,7 @@ pub const CHECKS: &[Check] = &[
         fix: "this build does not check its manifest: do not run it; `agentctl version`, then report it",
         exercised: true,
         quiet: false,
-        run: |evidence| {
-            loader::refuses(evidence, "restrat = { policy = \"never\" }", &["restrat", "restart"]).boxed()
-        },
+        run: |evidence| loader::tells(&evidence.ground, loader::unknown_key()).boxed(),
     },
     Check {
         id: "CF-003",
@@ -52,7 +72,7 @@ pub const CHECKS: &[Check] = &[
         fix: "this build does not check its manifest: do not run it; `agentctl version`, then report it",
         exercised: true,
         quiet: false,
-        run: |evidence| loader::refuses(evidence, "tier = \"a\"\ntier = \"b\"", &["tier"]).boxed(),
+        run: |evidence| loader::tells(&evidence.ground, loader::duplicate_key()).boxed(),
     },
     Check {
         id: "CF-004",
@@ -65,7 +85,7 @@ pub const CHECKS: &[Check] = &[
         fix: "this build does not check its manifest: do not run it; `agentctl version`, then report it",
         exercised: true,
         quiet: false,
-        run: |evidence| loader::hides(evidence).boxed(),
+        run: |evidence| loader::tells(&evidence.ground, loader::inline_secret()).boxed(),
     },
     Check {
         id: "CF-005",
@@ -118,5 +138,124 @@ pub const CHECKS: &[Check] = &[
         exercised: false,
         quiet: false,
         run: |evidence| manifest::overlay(evidence).boxed(),
+    },
+    Check {
+        id: "CF-009",
+        title: "no secret is a placeholder",
+        category: Category::Configuration,
+        severity: Severity::Blocker,
+        weight: 3,
+        why: "`changeme` that went to production is what an attacker tries first",
+        how: "what stands behind each reference is compared, in memory, with what people write when they mean to fill it in later; `changeme`, a slot and a random secret are planted first, and must be told apart. In development it is a warning",
+        fix: "put the real secret where the reference named in the evidence leads",
+        exercised: true,
+        quiet: false,
+        run: |evidence| references::fit(evidence, references::PLACEHOLDER).boxed(),
+    },
+    Check {
+        id: "CF-010",
+        title: "no secret can be guessed",
+        category: Category::Configuration,
+        severity: Severity::Blocker,
+        weight: 2,
+        why: "a short password is found by trying",
+        how: "what stands behind each reference that is a secret by its name, or a password in a URL, is judged in memory by length, characters, words and rows: 64 bits at least; two weak ones and a strong one are planted first, and must be told apart. In development it is a warning",
+        fix: "replace it with a random one: `openssl rand -base64 32`",
+        exercised: true,
+        quiet: false,
+        run: |evidence| references::fit(evidence, references::STRENGTH).boxed(),
+    },
+    Check {
+        id: "CF-011",
+        title: "every key is of the environment's kind",
+        category: Category::Configuration,
+        severity: Severity::Blocker,
+        weight: 3,
+        why: "a live key in staging charges real people; a test key in production charges nobody",
+        how: "keys whose form says whether they are live (sk_live_, rk_test_ …) are compared with the environment's name; a live and a test key are planted first, and one of them must be objected to",
+        fix: "refer to a key that was issued for this environment, and replace one that was where it should not be",
+        exercised: true,
+        quiet: false,
+        run: |evidence| references::of_its_kind(evidence).boxed(),
+    },
+    Check {
+        id: "CF-012",
+        title: "no two thresholds contradict each other",
+        category: Category::Configuration,
+        severity: Severity::Major,
+        weight: 2,
+        why: "of two thresholds that exclude each other one is not in force, and nobody knows which",
+        how: "latch against backoff, stop and start times against their deadlines, limits against the machine's memory, the store's times against each other, and what probes assert of the same value",
+        fix: "change one of the two that the evidence names in agentd.toml",
+        exercised: false,
+        quiet: false,
+        run: |evidence| thresholds::agree(evidence).boxed(),
+    },
+    Check {
+        id: "CF-013",
+        title: "no two enabled agents are on one port",
+        category: Category::Configuration,
+        severity: Severity::Blocker,
+        weight: 2,
+        why: "of two agents on one port one does not start, and the other answers in its name",
+        how: "the daemon's own loader reads a scratch manifest in which a second agent has the port of a replica of the first, which it must refuse, and one in which it has not, which it must take; then the ports of the settings in force and of the running instances are compared",
+        fix: "give one of them another port, or 0 for any that is free",
+        exercised: true,
+        quiet: false,
+        run: |evidence| ports::apart(evidence).boxed(),
+    },
+    Check {
+        id: "CF-014",
+        title: "everything was validated recently",
+        category: Category::Configuration,
+        severity: Severity::Minor,
+        weight: 1,
+        why: "between two validations certificates lapse, disks fill and settings drift",
+        how: "the last finished run of all checks for this environment is looked up; this run does not count, and a first one has nothing to be older than. Older than readiness.max_age is a warning",
+        fix: "run `agentctl validate` from cron, daily",
+        exercised: false,
+        quiet: false,
+        run: |evidence| recent::last_full(evidence).boxed(),
+    },
+    Check {
+        id: "CF-015",
+        title: "a wrong manifest is refused whole, and what runs stays",
+        category: Category::Configuration,
+        severity: Severity::Blocker,
+        weight: 3,
+        why: "half a configuration is one that nobody wrote",
+        how: "a scratch fleet's daemon reloads, by this daemon's own code, a manifest with a good change and a misspelt key: it must refuse it, keep its settings, add nothing and leave the running process alone; then the same without the mistake, which it must take",
+        fix: "this build applies manifests that it should refuse: do not reload with it; `agentctl version`, then report it",
+        exercised: true,
+        quiet: false,
+        run: |evidence| reload::refused_whole(evidence).boxed(),
+    },
+    Check {
+        id: "CF-016",
+        title: "an environment's overlay is in force, and only its own",
+        category: Category::Configuration,
+        severity: Severity::Blocker,
+        weight: 2,
+        why: "production that runs on staging's values, or on none, was never tested",
+        how: "the daemon's own loader reads a scratch manifest in three environments: tables must merge deep, agents by name, other values replace, and no environment may have another's",
+        fix: "this build lays overlays on wrongly: do not run it; `agentctl version`, then report it",
+        exercised: true,
+        quiet: false,
+        run: |evidence| overlays::apply(&evidence.ground).boxed(),
+    },
+    Check {
+        id: "CF-020",
+        title: "waivers are few and owned",
+        category: Category::Configuration,
+        severity: Severity::Major,
+        weight: 2,
+        why: "a fleet that is ready because everything is waived is not; and a waiver of nobody is never taken back",
+        how: "the waivers in force are counted against `max_waivers` under [readiness], and each owner must be a key, a name or an address under [contacts]",
+        fix: "mend what is waived and `agentctl waiver revoke` it; enter the owners under [contacts] in agentd.toml",
+        exercised: false,
+        quiet: false,
+        run: |evidence| {
+            waivers::few_and_owned(&evidence.store, &evidence.settings, evidence.judged_at).boxed()
+        },
     },
 ];

@@ -1,9 +1,13 @@
 //! What people leave for later: contacts, owners, limits, probes.
+#[cfg(test)]
+use crate::readiness::checks::{Saboteur, Tried};
 use crate::{
     config::{AgentSettings, Contact, Settings},
     domain::ProbeRole,
     readiness::Found,
 };
+#[cfg(test)]
+use futures_util::FutureExt;
 
 pub fn contacts(settings: &Settings) -> Found {
     if settings.contacts.is_empty() {
@@ -77,6 +81,57 @@ pub fn agents(settings: &Settings) -> Found {
     Found::warn(format!("{} of {} agents lack some of it", lacking.len(), agents.len()))
         .all_seen(lacking.into_iter().take(30))
 }
+
+#[cfg(test)]
+pub const SABOTEURS: &[Saboteur] = &[
+    Saboteur {
+        of: "CF-006",
+        at_work: || {
+            async {
+                let say = |name: &str, email: &str| {
+                    let mut settings = Settings::default();
+                    let contact = Contact { name: name.into(), email: email.into() };
+                    settings.contacts.insert("oncall".into(), contact);
+                    contacts(&settings)
+                };
+                let broken =
+                    [("[Contact Info]", "a@b.example"), ("TODO", "a@b.example"), ("Platform", "changeme")];
+                Tried {
+                    sound: vec![say("Platform on-call", "oncall@shop.example")],
+                    broken: (broken.into_iter().map(|(name, email)| ("a placeholder", say(name, email))))
+                        .chain([("a manifest without contacts", contacts(&Settings::default()))])
+                        .collect(),
+                }
+            }
+            .boxed()
+        },
+    },
+    Saboteur {
+        of: "CF-007",
+        at_work: || {
+            async {
+                let say = |without: &str| {
+                    let mut agent = serde_json::json!({
+                        "name": "orders", "kind": "service", "owner": "oncall", "limits": { "memory": "256MiB" },
+                        "probe": [{ "name": "ready", "kind": "tcp" }], "options": { "command": ["x"], "port": 8000 },
+                    });
+                    agent.as_object_mut().expect("an object").remove(without);
+                    let whole = serde_json::json!({ "agent": [agent] });
+                    agents(&serde_json::from_value(whole).expect("settings"))
+                };
+                Tried {
+                    sound: vec![say("")],
+                    broken: vec![
+                        ("an agent without an owner", say("owner")),
+                        ("an agent without a memory limit", say("limits")),
+                        ("an agent without a probe", say("probe")),
+                    ],
+                }
+            }
+            .boxed()
+        },
+    },
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,17 +1,21 @@
 //! Writes that fail, and rows that must not be.
-use super::on_scratch;
+use super::Exercise;
+#[cfg(test)]
+use super::on_flawed;
+#[cfg(test)]
 use crate::{
-    readiness::{Evidence, Found, Proof},
+    config::StoreSettings,
+    readiness::checks::Saboteur,
+    store::Flaw::{NoForeignKeys, NoRollback, NoTransaction},
+};
+use crate::{
+    readiness::{Found, Proof},
     store::{ConstraintFacts, RollbackFacts},
 };
 use futures_util::FutureExt;
 
-pub async fn undone(evidence: &Evidence) -> Found {
-    on_scratch(evidence, evidence.settings.store.clone(), |store| {
-        async move { Ok(judge_rollback(&store.prove_rollback().await?)) }.boxed()
-    })
-    .await
-}
+pub const UNDONE: Exercise =
+    |store| async move { Ok(judge_rollback(&store.prove_rollback().await?)) }.boxed();
 
 fn judge_rollback(facts: &RollbackFacts) -> Found {
     let mut proof = Proof::default();
@@ -37,17 +41,22 @@ fn judge_rollback(facts: &RollbackFacts) -> Found {
         let well = kept(step) && !told(step);
         proof.holds(well, format!("the write {step} them is {}", if well { "kept" } else { "lost" }));
     }
+    let early = &facts.seen_early;
+    proof.holds(
+        early.is_empty(),
+        if early.is_empty() {
+            "a reader that looked before COMMIT saw none of them".into()
+        } else {
+            format!("a reader saw what was not committed: {}", early.join(", "))
+        },
+    );
     proof
-        .judge("a failing and a panicking write were undone, their neighbours kept")
+        .judge("a failing and a panicking write were undone, their neighbours kept, and nothing seen early")
         .seen(format!("the four writes shared {} transaction(s) of a scratch store", facts.transactions))
 }
 
-pub async fn refused(evidence: &Evidence) -> Found {
-    on_scratch(evidence, evidence.settings.store.clone(), |store| {
-        async move { Ok(judge_constraints(&store.prove_constraints().await?)) }.boxed()
-    })
-    .await
-}
+pub const REFUSED: Exercise =
+    |store| async move { Ok(judge_constraints(&store.prove_constraints().await?)) }.boxed();
 
 fn judge_constraints(facts: &[ConstraintFacts]) -> Found {
     if !facts.iter().any(|f| f.must_be_refused) || facts.iter().all(|f| f.must_be_refused) {
@@ -62,26 +71,50 @@ fn judge_constraints(facts: &[ConstraintFacts]) -> Found {
 }
 
 #[cfg(test)]
+pub const SABOTEUR_OF_UNDONE: Saboteur = Saboteur {
+    of: "DB-001",
+    at_work: || {
+        let flaws = [
+            ("a rollback that does nothing", NoRollback),
+            ("writes that are kept one by one, before their COMMIT", NoTransaction),
+        ];
+        on_flawed(StoreSettings::default(), UNDONE, flaws).boxed()
+    },
+};
+
+#[cfg(test)]
+pub const SABOTEUR_OF_REFUSED: Saboteur = Saboteur {
+    of: "DB-002",
+    at_work: || {
+        let flaws = [("foreign keys that are off", NoForeignKeys)];
+        on_flawed(StoreSettings::default(), REFUSED, flaws).boxed()
+    },
+};
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::Outcome;
 
+    type Steps<'a> = &'a [&'a str];
+
     #[test]
     fn a_rollback_turned_into_a_commit_is_found() {
-        let facts = |kept: &[&str], refused: &[&str]| RollbackFacts {
-            kept: kept.iter().map(ToString::to_string).collect(),
-            refused: refused.iter().map(ToString::to_string).collect(),
-            transactions: 1,
+        let facts = |kept: &[&str], refused: &[&str], early: &[&str]| {
+            let own = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
+            RollbackFacts { kept: own(kept), refused: own(refused), seen_early: own(early), transactions: 1 }
         };
-        let table: &[(&[&str], &[&str], Outcome)] = &[
-            (&["before", "after"], &["failed", "panicked"], Outcome::Pass),
-            (&["before", "failed", "panicked", "after"], &["failed", "panicked"], Outcome::Fail),
-            (&["before", "after"], &["failed"], Outcome::Fail),
-            (&["before"], &["failed", "panicked", "after"], Outcome::Fail),
-            (&[], &["before", "failed", "panicked", "after"], Outcome::Fail),
+        let table: [(Steps, Steps, Steps, Outcome); 6] = [
+            (&["before", "after"], &["failed", "panicked"], &[], Outcome::Pass),
+            (&["before", "after"], &["failed", "panicked"], &["before"], Outcome::Fail),
+            (&["before", "failed", "panicked", "after"], &["failed", "panicked"], &[], Outcome::Fail),
+            (&["before", "after"], &["failed"], &[], Outcome::Fail),
+            (&["before"], &["failed", "panicked", "after"], &[], Outcome::Fail),
+            (&[], &["before", "failed", "panicked", "after"], &[], Outcome::Fail),
         ];
-        for (kept, refused, outcome) in table {
-            assert_eq!(judge_rollback(&facts(kept, refused)).outcome, *outcome, "{kept:?} {refused:?}");
+        for (kept, refused, early, outcome) in table {
+            let found = judge_rollback(&facts(kept, refused, early));
+            assert_eq!(found.outcome, outcome, "{kept:?} {refused:?} {early:?}");
         }
     }
 
@@ -102,34 +135,6 @@ mod tests {
         ];
         for (facts, outcome) in table {
             assert_eq!(judge_constraints(&facts).outcome, outcome, "{facts:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_store_that_keeps_what_failed_or_takes_any_row_is_found() {
-        use crate::{
-            config::StoreSettings,
-            resilience::Clock,
-            store::{Flaw, Store, open_flawed},
-        };
-        let home = tempfile::tempdir().expect("a directory");
-        let path = |name: &str| home.path().join(name);
-        let (settings, backups) = (StoreSettings::default(), home.path().join("backups"));
-        let flawed = |name, flaw| {
-            open_flawed(&path(name), &backups, &settings, Clock::system(), flaw).expect("a store")
-        };
-        let sound = Store::open(&path("sound.db"), &backups, &settings, Clock::system()).expect("a store");
-        let (keeps, takes) = (flawed("keeps.db", Flaw::NoRollback), flawed("takes.db", Flaw::NoForeignKeys));
-        for (store, outcome) in [(&sound, Outcome::Pass), (&keeps, Outcome::Fail)] {
-            let found = judge_rollback(&store.prove_rollback().await.expect("facts"));
-            assert_eq!(found.outcome, outcome, "{found:?}");
-        }
-        for (store, outcome) in [(&sound, Outcome::Pass), (&takes, Outcome::Fail)] {
-            let found = judge_constraints(&store.prove_constraints().await.expect("facts"));
-            assert_eq!(found.outcome, outcome, "{found:?}");
-        }
-        for store in [sound, keeps, takes] {
-            store.close().await;
         }
     }
 }

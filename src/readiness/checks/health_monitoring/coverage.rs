@@ -1,116 +1,142 @@
-//! Is every real agent looked at, and lately?
+//! Does every real agent have something that says when it is ready, and more than that it lives?
 use crate::{
     agents::Supervisor,
-    domain::{ProbeRole, ProbeState, ProbeStatus},
+    config::{AgentSettings, Settings},
+    domain::{FleetSnapshot, ProbeRole},
     readiness::{Evidence, Found},
 };
-use jiff::Timestamp;
+#[cfg(test)]
+use crate::{
+    readiness::checks::{Saboteur, Tried, scratch_ground},
+    readiness::proof::script_agent,
+};
+#[cfg(test)]
+use futures_util::FutureExt;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 pub async fn of_all(evidence: &Evidence) -> Found {
-    let probes = evidence.probes();
-    let now = evidence.clock.now();
-    let mut looks = Vec::new();
-    for agent in evidence.settings.agents.iter().filter(|agent| agent.enabled) {
-        let asked = Supervisor::probes_of(agent).iter().any(|probe| probe.role == ProbeRole::Readiness);
-        let own_channel = agent.kind == "process" && agent.options.get("ping") != Some(&Value::Bool(false));
-        let Some(status) = evidence.fleet().agent(agent.name.as_str()) else { continue };
-        for instance in status.instances.iter().filter(|instance| instance.state.is_up()) {
-            let id = instance.id.to_string();
-            let mine = probes.iter().filter(|probe| probe.target == id && probe.role == ProbeRole::Readiness);
-            looks.push(Look {
-                covered: asked || own_channel,
-                stale: mine.filter_map(|probe| staleness(probe, now, instance.started_at)).collect(),
-                id,
-            });
-        }
-    }
-    judge_coverage(&looks)
+    judge_coverage(&covers(&evidence.settings, evidence.fleet()))
 }
 
-struct Look {
+/// What says that an agent is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cover {
+    /// A probe that asks it something.
+    Probe,
+    /// Its own channel, over which it answers a ping.
+    Channel,
+    /// Only that its process lives.
+    Alive,
+    None,
+}
+
+struct Covered {
     id: String,
-    covered: bool,
-    /// Probes whose last result is too old or missing, with how old.
-    stale: Vec<String>,
+    kind: String,
+    cover: Cover,
 }
 
-/// None if it is fresh, blocked, or had no time yet.
-fn staleness(probe: &ProbeStatus, now: Timestamp, started: Option<Timestamp>) -> Option<String> {
-    if probe.state == ProbeState::Blocked {
-        return None;
+/// Of each instance that is up.
+fn covers(settings: &Settings, fleet: &FleetSnapshot) -> Vec<Covered> {
+    let mut all = Vec::new();
+    for agent in settings.agents.iter().filter(|agent| agent.enabled) {
+        let Some(status) = fleet.agent(agent.name.as_str()) else { continue };
+        all.extend(status.instances.iter().filter(|instance| instance.state.is_up()).map(|instance| {
+            Covered { id: instance.id.to_string(), kind: agent.kind.clone(), cover: cover(agent) }
+        }));
     }
-    let allowed = probe.every_s * 2.2 + 10.0;
-    let since = probe.last.as_ref().map(|last| last.at).or(started)?;
-    let age = now.duration_since(since).as_secs_f64();
-    (age > allowed).then(|| match probe.last {
-        Some(_) => {
-            format!("{}: its result is {age:.0} s old, it is due every {} s", probe.name, probe.every_s)
-        }
-        None => format!("{}: no result in {age:.0} s", probe.name),
-    })
+    all
 }
 
-fn judge_coverage(looks: &[Look]) -> Found {
-    if looks.is_empty() {
+fn cover(agent: &AgentSettings) -> Cover {
+    let probes = Supervisor::probes_of(agent);
+    let mut ready = probes.iter().filter(|probe| probe.role == ProbeRole::Readiness).peekable();
+    let channel = agent.kind == "process" && agent.options.get("ping") != Some(&Value::Bool(false));
+    match (channel, ready.peek().is_some()) {
+        (true, _) => Cover::Channel,
+        (false, false) => Cover::None,
+        (false, true) if ready.any(|probe| probe.kind != "process") => Cover::Probe,
+        (false, true) => Cover::Alive,
+    }
+}
+
+fn judge_coverage(all: &[Covered]) -> Found {
+    if all.is_empty() {
         return Found::error("no agent is up, so there was nothing to look at");
     }
-    let uncovered: Vec<_> = looks
-        .iter()
-        .filter(|look| !look.covered)
-        .map(|look| format!("{}: no readiness probe", look.id))
-        .collect();
-    let stale: Vec<_> =
-        looks.iter().flat_map(|look| look.stale.iter().map(|what| format!("{}: {what}", look.id))).collect();
-    let found = match (uncovered.first(), stale.first()) {
-        (None, None) => {
-            Found::pass(format!("all {} instances have a readiness probe with a fresh result", looks.len()))
-        }
-        _ => Found::fail(format!(
-            "{} of {} instances have no readiness probe, {} results are stale",
-            uncovered.len(),
-            looks.len(),
-            stale.len()
-        )),
+    let having = |cover| all.iter().filter(move |one| one.cover == cover);
+    let (bare, alive) = (having(Cover::None).count(), having(Cover::Alive).count());
+    let mut found = if bare > 0 {
+        Found::fail(format!("{bare} of {} instances have no readiness probe", all.len()))
+    } else if alive > 0 {
+        Found::warn(format!("of {alive} of {} instances all that is asked is whether they live", all.len()))
+    } else {
+        Found::pass(format!("all {} instances that are up are asked whether they are ready", all.len()))
     };
+    let mut kinds: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for one in all {
+        let (covered, of) = kinds.entry(&one.kind).or_default();
+        *covered += usize::from(matches!(one.cover, Cover::Probe | Cover::Channel));
+        *of += 1;
+    }
+    for (kind, (covered, of)) in kinds {
+        found =
+            found.seen(format!("kind {kind}: {covered} of {of} instances are asked whether they are ready"));
+    }
+    for one in having(Cover::None).chain(having(Cover::Alive)).take(30) {
+        let what = match one.cover {
+            Cover::None => "no readiness probe",
+            _ => "its only readiness probe asks whether its process lives",
+        };
+        found = found.seen(format!("{}: {what}", one.id)).about(format!("agent/{}", one.id), what);
+    }
     found
-        .seen(format!("{} instances that are up (source: the monitor's snapshot)", looks.len()))
-        .all_seen(uncovered.into_iter().chain(stale).take(30))
 }
+
+/// Real agents: one that is asked, one of which only its life is known, one that is not even asked to answer a ping.
+#[cfg(test)]
+async fn uncovered() -> Tried {
+    use std::time::Duration;
+    let (_base, ground) = scratch_ground();
+    let look = async |name: &str, agent: Value| {
+        let fleet = ground.fleet(serde_json::json!({ "agent": [agent] }), false).await.expect("a fleet");
+        let up = fleet.instance(name, Duration::from_secs(20), |_, now| now.state.is_up()).await;
+        assert!(up.is_some(), "{name} did not come up");
+        let found = judge_coverage(&covers(fleet.settings(), &fleet.supervisor().snapshot()));
+        fleet.finish().await;
+        found
+    };
+    let asked = script_agent("asked", "process", "exec sleep 600");
+    let alive = script_agent("alive", "service", "exec sleep 600");
+    let mut mute = script_agent("mute", "process", "exec sleep 600");
+    mute["options"]["ping"] = Value::Bool(false);
+    Tried {
+        sound: vec![look("asked", asked).await],
+        broken: vec![
+            ("an agent that nobody asks", look("mute", mute).await),
+            ("one of which only its life is known", look("alive", alive).await),
+        ],
+    }
+}
+
+#[cfg(test)]
+pub const SABOTEUR: Saboteur = Saboteur { of: "HM-005", at_work: || uncovered().boxed() };
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Outcome, ProbeResult};
+    use crate::domain::Outcome;
 
     #[test]
-    fn an_agent_nobody_looks_at_and_an_old_result_are_found() {
-        let look = |covered, stale: &[&str]| Look {
-            id: "orders/0".into(),
-            covered,
-            stale: stale.iter().map(ToString::to_string).collect(),
+    fn the_least_covered_decides() {
+        let one = |cover| Covered { id: "orders/0".into(), kind: "service".into(), cover };
+        let judge = |covers: &[Cover]| {
+            judge_coverage(&covers.iter().map(|cover| one(*cover)).collect::<Vec<_>>()).outcome
         };
-        assert_eq!(judge_coverage(&[look(true, &[])]).outcome, Outcome::Pass);
-        assert_eq!(judge_coverage(&[look(true, &[]), look(false, &[])]).outcome, Outcome::Fail);
-        assert_eq!(judge_coverage(&[look(true, &["ready: old"])]).outcome, Outcome::Fail);
-        assert_eq!(judge_coverage(&[]).outcome, Outcome::Error);
-
-        let at = |second| Timestamp::from_second(second).expect("a time");
-        let probe = |last: Option<i64>| ProbeStatus {
-            target: "orders/0".into(),
-            name: "ready".into(),
-            kind: "tcp".into(),
-            role: ProbeRole::Readiness,
-            state: ProbeState::Passing,
-            last: last.map(|s| ProbeResult { at: at(s), ok: true, took_ms: 1.0, detail: String::new() }),
-            streak: 1,
-            since: None,
-            every_s: 30.0,
-            blocked_by: None,
-        };
-        assert_eq!(staleness(&probe(Some(1000)), at(1060), None), None);
-        assert!(staleness(&probe(Some(1000)), at(1100), None).is_some());
-        assert!(staleness(&probe(None), at(1100), Some(at(1000))).is_some(), "never looked at");
-        assert_eq!(staleness(&probe(None), at(1010), Some(at(1000))), None, "it had no time yet");
+        assert_eq!(judge(&[]), Outcome::Error);
+        assert_eq!(judge(&[Cover::Probe, Cover::Channel]), Outcome::Pass);
+        assert_eq!(judge(&[Cover::Probe, Cover::Alive]), Outcome::Warn);
+        assert_eq!(judge(&[Cover::Alive, Cover::None]), Outcome::Fail);
     }
 }

@@ -1,9 +1,21 @@
 //! A target that goes down and comes up again, and one that stalls beside one that is well.
-use super::stage::{DEADLINE, PATIENCE, THRESHOLD, dependency, server, shortened, stands, told, watch};
-use crate::{
-    domain::ProbeState,
-    readiness::{Found, Ground, Proof, check::settle, faults::Manner, proof::poll},
+use super::stage::{
+    DEADLINE, FLAPS, PATIENCE, THRESHOLD, asked, dependency, millis, server, shortened, stands, status, told,
+    watch,
 };
+#[cfg(test)]
+use crate::readiness::checks::{Saboteur, tried};
+use crate::{
+    domain::{ProbeState, ProbeStatus},
+    readiness::{
+        Found, Ground, Proof, ScratchFleet,
+        check::settle,
+        faults::{FaultServer, Manner},
+        proof::poll,
+    },
+};
+#[cfg(test)]
+use futures_util::FutureExt;
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -13,18 +25,25 @@ pub async fn down_and_up(ground: &Ground, threshold: u32) -> Found {
     let exercise = async {
         let target = server(Manner::Healthy).await?;
         let fleet = watch(ground, vec![dependency("planted", &target, threshold, json!({}))]).await?;
-        if stands(&fleet, "planted", ProbeState::Passing, PATIENCE).await.is_none() {
+        let Some(before) = stands(&fleet, "planted", ProbeState::Passing, PATIENCE).await else {
             return Ok(Found::fail("a healthy target was not found healthy").all_seen(told(&fleet)));
+        };
+        let mut proof = Proof::default();
+        flaps_change_nothing(&mut proof, &fleet, &target, &before).await;
+        // So that no failure from before counts towards the threshold.
+        target.behave(Manner::Healthy);
+        let steady = || status(&fleet, "planted").filter(|probe| probe.streak > 1 && well(probe));
+        if poll(PATIENCE, steady).await.is_none() {
+            return Ok(Found::fail("a target that is well again was not seen so").all_seen(told(&fleet)));
         }
-        let changed = Instant::now();
+        let (changed, failed) = (Instant::now(), target.failed());
         target.behave(Manner::Failing);
         let failing = stands(&fleet, "planted", ProbeState::Failing, PATIENCE).await;
-        let (took, looks) = (changed.elapsed(), target.failed());
+        let (took, looks) = (changed.elapsed(), target.failed() - failed);
         let recovered = Instant::now();
         target.behave(Manner::Healthy);
         let passing = stands(&fleet, "planted", ProbeState::Passing, PATIENCE).await;
         let back = recovered.elapsed();
-        let mut proof = Proof::default();
         proof.holds(
             failing.is_some(),
             format!(
@@ -51,12 +70,60 @@ pub async fn down_and_up(ground: &Ground, threshold: u32) -> Found {
     settle(exercise.await)
 }
 
+/// `threshold` is how many successes the probe wants of a target that failed, 3 is what is expected; a test breaks it.
+pub async fn held_up(ground: &Ground, threshold: u32) -> Found {
+    let exercise = async {
+        let target = server(Manner::Failing).await?;
+        let mut planted = dependency("planted", &target, 1, json!({}));
+        planted["success_threshold"] = json!(threshold);
+        let fleet = watch(ground, vec![planted]).await?;
+        let Some(before) = stands(&fleet, "planted", ProbeState::Failing, PATIENCE).await else {
+            return Ok(Found::fail("a failing target was not found failing").all_seen(told(&fleet)));
+        };
+        let mut proof = Proof::default();
+        flaps_change_nothing(&mut proof, &fleet, &target, &before).await;
+        target.behave(Manner::Healthy);
+        let passing = stands(&fleet, "planted", ProbeState::Passing, PATIENCE).await;
+        proof.holds(
+            passing.as_ref().is_some_and(|probe| probe.streak >= THRESHOLD),
+            match &passing {
+                Some(probe) => format!("passing after {} good answers in a row", probe.streak),
+                None => "not passing although it is well".into(),
+            },
+        );
+        fleet.finish().await;
+        Ok(proof.judge("one good answer was no recovery, a row of them was").seen(shortened()))
+    };
+    settle(exercise.await)
+}
+
+/// Good and bad answers in turn must not move a probe whose threshold is above one, either way.
+async fn flaps_change_nothing(
+    proof: &mut Proof,
+    fleet: &ScratchFleet,
+    target: &FaultServer,
+    before: &ProbeStatus,
+) {
+    target.behave(Manner::Flapping);
+    let flapped = asked(target, FLAPS).await;
+    let now = status(fleet, "planted");
+    // `since` is set by every change of standing, those that were undone since included.
+    let same = now.is_some_and(|now| now.state == before.state && now.since == before.since);
+    proof.holds(flapped, format!("it was asked {FLAPS} times while good and bad answers took turns"));
+    proof
+        .holds(same, format!("it {} meanwhile", if same { "kept its standing" } else { "changed its mind" }));
+}
+
+fn well(probe: &ProbeStatus) -> bool {
+    probe.last.as_ref().is_some_and(|last| last.ok)
+}
+
 /// `deadline` is what the stalled probe has, 600 ms is what is expected of it; a test breaks it.
 pub async fn past_a_stall(ground: &Ground, deadline: Duration) -> Found {
     let exercise = async {
         let (silent, healthy) = (server(Manner::Silent).await?, server(Manner::Healthy).await?);
         let mut stalled = dependency("stalled", &silent, 1, json!({}));
-        stalled["deadline"] = json!(format!("{}ms", deadline.as_millis()));
+        stalled["deadline"] = json!(millis(deadline));
         let fleet = watch(ground, vec![stalled, dependency("healthy", &healthy, 1, json!({}))]).await?;
         // The third look at the stalled target begins when two were cut off.
         let cut = poll(PATIENCE, || (silent.hits().len() >= 3).then_some(())).await;
@@ -100,17 +167,28 @@ pub async fn past_a_stall(ground: &Ground, deadline: Duration) -> Found {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::readiness::checks::tells_apart;
+pub const DOWN_AND_UP: Saboteur = Saboteur {
+    of: "HM-001",
+    at_work: || {
+        let broken = [("a probe that never changes its mind", 1000), ("one that does so at once", 1)];
+        tried(down_and_up, THRESHOLD, broken).boxed()
+    },
+};
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn following_is_proved_and_a_probe_that_never_or_too_soon_changes_its_mind_is_found() {
-        tells_apart(down_and_up, THRESHOLD, [1000, 1]).await;
-    }
+#[cfg(test)]
+pub const PAST_A_STALL: Saboteur = Saboteur {
+    of: "HM-002",
+    at_work: || {
+        let never = [("a deadline that does not cut", Duration::from_secs(60))];
+        tried(past_a_stall, DEADLINE, never).boxed()
+    },
+};
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_cut_is_proved_and_a_deadline_that_does_not_cut_is_found() {
-        tells_apart(past_a_stall, DEADLINE, [Duration::from_secs(60)]).await;
-    }
-}
+#[cfg(test)]
+pub const HELD_UP: Saboteur = Saboteur {
+    of: "HM-009",
+    at_work: || {
+        let broken = [("one good answer is enough", 1), ("no row of them is long enough", 1000)];
+        tried(held_up, THRESHOLD, broken).boxed()
+    },
+};

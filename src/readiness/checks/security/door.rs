@@ -1,13 +1,26 @@
 //! The daemon's door, asked by every role.
+#[cfg(test)]
+use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     domain::{Permission, Role},
-    readiness::{Evidence, Found, GateAnswer, Proof},
+    readiness::{Evidence, Found, Gate, GateAnswer, Proof},
 };
+#[cfg(test)]
+use futures_util::FutureExt;
+use std::sync::Arc;
+
+/// All that an agent may ask for, by path and not by permission: a route that is given the wrong permission would let
+/// it through and call that right.
+const AN_AGENTS: &[&str] = &["/v1/agents/report"];
 
 pub async fn asked(evidence: &Evidence) -> Found {
     let Some(gate) = &evidence.gate else {
         return Found::skipped("the daemon gave no door to ask");
     };
+    asked_of(gate).await
+}
+
+async fn asked_of(gate: &Arc<dyn Gate>) -> Found {
     let mut answers = Vec::new();
     for role in [Role::Viewer, Role::Operator, Role::Admin, Role::Agent] {
         answers.extend(gate.ask(role).await.into_iter().map(|answer| (role, answer)));
@@ -24,7 +37,7 @@ fn judge_door(answers: &[(Role, GateAnswer)]) -> Found {
         let may = match (role, answer.needs) {
             (Role::Admin, _) | (Role::Operator | Role::Viewer, Permission::FleetRead) => true,
             (Role::Operator, needs) => !matches!(needs, Permission::PolicyChange | Permission::DaemonControl),
-            (Role::Agent, needs) => needs == Permission::AgentReport,
+            (Role::Agent, _) => AN_AGENTS.contains(&answer.path.as_str()),
             (Role::Viewer, _) => false,
         };
         if answer.admitted != may {
@@ -32,6 +45,17 @@ fn judge_door(answers: &[(Role, GateAnswer)]) -> Found {
             proof.holds(false, format!("{role:?} was {did} {}, which needs {:?}", answer.path, answer.needs));
         }
     }
+    let agents: Vec<&str> = (answers.iter())
+        .filter(|(role, answer)| *role == Role::Agent && answer.admitted)
+        .map(|(_, answer)| answer.path.as_str())
+        .collect();
+    proof.holds(
+        agents == AN_AGENTS,
+        format!(
+            "an agent was let through to {}",
+            if agents.is_empty() { "nothing".into() } else { agents.join(", ") }
+        ),
+    );
     proof.holds(
         refused > 0 && admitted > 0,
         format!("{} questions at the door: {admitted} let through, {refused} refused", answers.len()),
@@ -39,40 +63,87 @@ fn judge_door(answers: &[(Role, GateAnswer)]) -> Found {
     proof.judge("every route admits who may and refuses who may not")
 }
 
+/// A door whose gate decides as it is told to.
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::Outcome;
+struct Told {
+    routes: &'static [(&'static str, Permission)],
+    admits: fn(Role, Permission) -> bool,
+}
 
-    #[test]
-    fn a_door_that_lets_everybody_in_or_nobody_is_found() {
-        let routes = [
-            ("/v1/status", Permission::FleetRead),
-            ("/v1/agents/stop", Permission::AgentControl),
-            ("/v1/report", Permission::AgentReport),
-            ("/v1/readiness/run", Permission::ReadinessRun),
-            ("/v1/config/reload", Permission::PolicyChange),
-            ("/v1/daemon/stop", Permission::DaemonControl),
-        ];
-        let ask = |admits: fn(Role, Permission) -> bool| {
-            let roles = [Role::Viewer, Role::Operator, Role::Admin, Role::Agent];
-            let answers: Vec<_> = roles
-                .into_iter()
-                .flat_map(|role| {
-                    routes.map(|(path, needs)| {
-                        (role, GateAnswer { path: path.into(), needs, admitted: admits(role, needs) })
-                    })
-                })
-                .collect();
-            judge_door(&answers).outcome
+#[cfg(test)]
+impl Gate for Told {
+    fn ask(&self, role: Role) -> futures_util::future::BoxFuture<'_, Vec<GateAnswer>> {
+        let answer = |(path, needs): &(&str, Permission)| GateAnswer {
+            path: (*path).into(),
+            needs: *needs,
+            admitted: (self.admits)(role, *needs),
         };
-        assert_eq!(ask(Role::may), Outcome::Pass);
-        assert_eq!(ask(|_, _| true), Outcome::Fail, "always true");
-        assert_eq!(ask(|_, _| false), Outcome::Fail, "always false");
-        assert_eq!(
-            ask(|role, needs| role.may(needs) || role == Role::Agent && needs == Permission::FleetRead),
-            Outcome::Fail
-        );
-        assert_eq!(judge_door(&[]).outcome, Outcome::Fail, "a door without routes proves nothing");
+        let answers = self.routes.iter().map(answer).collect();
+        async move { answers }.boxed()
     }
 }
+
+#[cfg(test)]
+const ROUTES: &[(&str, Permission)] = &[
+    ("/v1/status", Permission::FleetRead),
+    ("/v1/agents/stop", Permission::AgentControl),
+    ("/v1/agents/report", Permission::AgentReport),
+    ("/v1/readiness/run", Permission::ReadinessRun),
+    ("/v1/config/reload", Permission::PolicyChange),
+    ("/v1/daemon/stop", Permission::DaemonControl),
+];
+
+#[cfg(test)]
+async fn at_the_door(_: &crate::readiness::Ground, gate: Arc<dyn Gate>) -> Found {
+    asked_of(&gate).await
+}
+
+#[cfg(test)]
+pub const SABOTEUR: Saboteur = Saboteur {
+    of: "SE-004",
+    at_work: || {
+        let door = |routes, admits| Arc::new(Told { routes, admits }) as Arc<dyn Gate>;
+        let broken = [
+            ("a gate that lets everybody in", door(ROUTES, |_, _| true)),
+            ("a gate that lets nobody in", door(ROUTES, |_, _| false)),
+            ("a door without routes", door(&[], Role::may)),
+            ("a gate that lets an agent look around", {
+                door(ROUTES, |role, needs| {
+                    role.may(needs) || role == Role::Agent && needs == Permission::FleetRead
+                })
+            }),
+            ("a gate that lets an agent stop others", {
+                door(ROUTES, |role, needs| {
+                    role.may(needs) || role == Role::Agent && needs == Permission::AgentControl
+                })
+            }),
+            ("a gate that lets an agent validate", {
+                door(ROUTES, |role, needs| {
+                    role.may(needs) || role == Role::Agent && needs == Permission::ReadinessRun
+                })
+            }),
+            ("a gate that keeps agents from reporting", {
+                door(ROUTES, |role, needs| role.may(needs) && role != Role::Agent)
+            }),
+            ("a gate that lets viewers act", {
+                door(ROUTES, |role, needs| {
+                    role.may(needs) || role == Role::Viewer && needs == Permission::AgentControl
+                })
+            }),
+            ("a gate that lets operators change policy", {
+                door(ROUTES, |role, needs| {
+                    role.may(needs) || role == Role::Operator && needs == Permission::PolicyChange
+                })
+            }),
+            ("a route that stops agents and needs no more than a report", {
+                const LOOSE: &[(&str, Permission)] = &[
+                    ("/v1/status", Permission::FleetRead),
+                    ("/v1/agents/report", Permission::AgentReport),
+                    ("/v1/agents/stop", Permission::AgentReport),
+                ];
+                door(LOOSE, Role::may)
+            }),
+        ];
+        tried(at_the_door, door(ROUTES, Role::may), broken).boxed()
+    },
+};

@@ -1,8 +1,13 @@
-//! A planted secret is followed wherever one could leak: environments, argument lists, files.
+//! A planted secret is followed wherever one could leak: environments, argument lists, the database, and every kind of
+//! log: agents' own, the daemon's, and what both write when a start fails.
+#[cfg(test)]
+use crate::readiness::checks::{Saboteur, tried};
 use crate::{
-    domain::Fault,
+    domain::{AgentState, Fault},
     readiness::{Evidence, Found, Ground, Proof, check::settle, proof::script_agent, survivors},
 };
+#[cfg(test)]
+use futures_util::FutureExt;
 use serde_json::json;
 use std::{
     fs,
@@ -17,11 +22,20 @@ const SEARCHED: u64 = 8 << 20;
 
 pub async fn kept(evidence: &Evidence) -> Found {
     let logs = evidence.paths.logs.clone();
-    exercise_secrets(&evidence.ground, Some(logs), false).await
+    exercise_secrets(&evidence.ground, (Some(logs), Care::Taken)).await
 }
 
-/// With `careless` the secret is put on a command line, as a test does to see it found.
-async fn exercise_secrets(ground: &Ground, daemon_logs: Option<PathBuf>, careless: bool) -> Found {
+/// What a test makes the scratch agents do with the secret, to see it found.
+#[derive(Clone, Copy, PartialEq)]
+enum Care {
+    Taken,
+    #[cfg(test)]
+    OnACommandLine,
+    #[cfg(test)]
+    InALog,
+}
+
+async fn exercise_secrets(ground: &Ground, (daemon_logs, care): (Option<PathBuf>, Care)) -> Found {
     let exercise = async {
         let plot = ground.plot()?;
         let secret: String = (0..32).map(|_| fastrand::alphanumeric()).collect();
@@ -29,12 +43,8 @@ async fn exercise_secrets(ground: &Ground, daemon_logs: Option<PathBuf>, careles
         fs::write(&file, &secret)
             .and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(0o600)))
             .map_err(|error| Fault::internal(format!("cannot plant a secret: {error}")))?;
-        let mut trusted = script_agent("trusted", "service", "exec sleep 600");
-        trusted["options"]["environment"] = json!({ "PLANTED": format!("file:{}", file.display()) });
-        let script =
-            if careless { format!("sleep 600; : {secret}") } else { "echo started; exec sleep 600".into() };
-        let bystander = script_agent("bystander", "service", &script);
-        let fleet = ground.fleet(json!({ "agent": [trusted, bystander] }), false).await?;
+        let agents = agents(&file, &secret, care);
+        let fleet = ground.fleet(json!({ "agent": agents }), false).await?;
         let pid = |name: &'static str| {
             let up = fleet.instance(name, PATIENCE, |_, now| {
                 now.pid.is_some_and(|pid| {
@@ -46,6 +56,11 @@ async fn exercise_secrets(ground: &Ground, daemon_logs: Option<PathBuf>, careles
         let (Some(trusted), Some(bystander)) = (pid("trusted").await, pid("bystander").await) else {
             return Ok(Found::error("the scratch agents did not come up"));
         };
+        let failed =
+            |name: &'static str| fleet.instance(name, PATIENCE, |_, now| now.state == AgentState::Failed);
+        if failed("absent").await.is_none() || failed("falls").await.is_none() {
+            return Ok(Found::error("the scratch agents that are to fail did not"));
+        }
         let holds = |path: String| fs::read(path).is_ok_and(|text| contains(&text, secret.as_bytes()));
         let mut proof = Proof::default();
         let has = holds(format!("/proc/{trusted}/environ"));
@@ -86,16 +101,81 @@ async fn exercise_secrets(ground: &Ground, daemon_logs: Option<PathBuf>, careles
             ),
         );
         if let Some(logs) = daemon_logs {
+            let written = written_out(&logs).await;
+            proof.holds(
+                written != Some(false),
+                match written {
+                    Some(true) => "what the daemon logged meanwhile is in its log".into(),
+                    Some(false) => format!(
+                        "a line that the daemon logged did not come to its log in {} within {PATIENCE:?}",
+                        logs.display()
+                    ),
+                    None => "the daemon's log is off".into(),
+                },
+            );
             let (searched, found) = search(&logs, &secret);
             proof.holds(
                 found.is_empty(),
-                format!("it is in {} of {searched} log files of this daemon", found.len()),
+                format!("it is in {} of {searched} log files of this daemon and its agents", found.len()),
             );
         }
         fleet.finish().await;
         Ok(proof.judge("the secret went where it belongs and nowhere else"))
     };
     settle(exercise.await)
+}
+
+/// One that has the secret, one that must not, and two that have it and cannot be started or fall over: faults are told
+/// with what they are about.
+fn agents(
+    file: &Path,
+    #[cfg_attr(not(test), expect(unused_variables, reason = "only a careless agent is told"))] secret: &str,
+    care: Care,
+) -> [serde_json::Value; 4] {
+    const IDLE: &str = "echo started; exec sleep 600";
+    let (says, script) = match care {
+        Care::Taken => (IDLE, IDLE.to_owned()),
+        #[cfg(test)]
+        Care::InALog => ("echo $PLANTED; exec sleep 600", IDLE.to_owned()),
+        #[cfg(test)]
+        Care::OnACommandLine => (IDLE, format!("sleep 600; : {secret}")),
+    };
+    let planted = json!({ "PLANTED": format!("file:{}", file.display()) });
+    let mut trusted = script_agent("trusted", "service", says);
+    trusted["options"]["environment"] = planted.clone();
+    let bystander = script_agent("bystander", "service", &script);
+    let mut absent = script_agent("absent", "service", "");
+    absent["options"] = json!({ "command": ["/nonexistent/program"], "environment": planted });
+    let mut falls = script_agent("falls", "service", "exit 3");
+    falls["options"]["environment"] = planted;
+    falls["restart"] = json!({ "policy": "never" });
+    [trusted, bystander, absent, falls]
+}
+
+/// The log is written by a thread of its own: waits until a line that is logged now is in it. None if nothing is logged.
+async fn written_out(logs: &Path) -> Option<bool> {
+    let mark = format!("secret-{}", fastrand::u64(..));
+    if tracing::enabled!(tracing::Level::INFO) {
+        tracing::info!(mark, "validation looks for a planted secret in the logs");
+    } else if tracing::enabled!(tracing::Level::WARN) {
+        tracing::warn!(mark, "validation looks for a planted secret in the logs");
+    } else if tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!(mark, "validation looks for a planted secret in the logs");
+    } else {
+        return None;
+    }
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        // Its own log alone: agents' are many, and are written before their agent is gone.
+        let (_, found) = search_files(logs, &mark, false);
+        if !found.is_empty() {
+            return Some(true);
+        }
+        if tokio::time::Instant::now() > end {
+            return Some(false);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn names(fleet: &crate::readiness::ScratchFleet) -> Vec<crate::domain::AgentName> {
@@ -121,11 +201,15 @@ fn leaked_names(pid: i32) -> Vec<String> {
 
 /// Regular files below a directory: how many were searched, and which hold the text in their last 8 MiB.
 fn search(dir: &Path, text: &str) -> (usize, Vec<PathBuf>) {
+    search_files(dir, text, true)
+}
+
+fn search_files(dir: &Path, text: &str, deep: bool) -> (usize, Vec<PathBuf>) {
     use std::io::{Read, Seek, SeekFrom};
     let (mut searched, mut found) = (0, Vec::new());
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
-        if kind.is_dir() {
+        if kind.is_dir() && deep {
             let (more, hits) = search(&path, text);
             searched += more;
             found.extend(hits);
@@ -150,13 +234,13 @@ fn contains(text: &[u8], wanted: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::readiness::checks::tells_apart;
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_secret_that_keeps_its_place_passes_and_one_on_a_command_line_is_found() {
-        let exercise = async |ground: &Ground, careless| exercise_secrets(ground, None, careless).await;
-        tells_apart(exercise, false, [true]).await;
-    }
-}
+pub const SABOTEUR: Saboteur = Saboteur {
+    of: "SE-002",
+    at_work: || {
+        let broken = [
+            ("a secret on a command line", (None, Care::OnACommandLine)),
+            ("a secret in an agent's log", (None, Care::InALog)),
+        ];
+        tried(exercise_secrets, (None, Care::Taken), broken).boxed()
+    },
+};

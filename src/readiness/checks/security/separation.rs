@@ -1,5 +1,9 @@
 //! What separates an agent from the operator: asked of the kernel, not of the supervisor, whose word is being proved.
+#[cfg(test)]
+use crate::readiness::checks::{Saboteur, Tried};
 use crate::readiness::{Evidence, Found, checks::configuration::is_development};
+#[cfg(test)]
+use futures_util::FutureExt;
 use std::{fs, io};
 
 /// How many instances are named in the evidence.
@@ -74,6 +78,33 @@ fn judge(own: &Facts, instances: &[(String, Facts)], environment: &str) -> Found
 }
 
 #[cfg(test)]
+pub const SABOTEUR: Saboteur = Saboteur {
+    of: "SE-003",
+    at_work: || {
+        async {
+            let own = facts("self").expect("the kernel's answer");
+            let mut child = std::process::Command::new("/bin/sleep").arg("60").spawn().expect("a child");
+            let seen = facts(&child.id().to_string());
+            child.kill().and_then(|()| child.wait()).expect("its end");
+            let seen = seen.expect("the kernel's answer");
+            let with = |uids: [u32; 4]| Facts { uids: uids.into(), cgroup: seen.cgroup.clone() };
+            let say = |facts: Facts| judge(&own, &[("child/0".into(), facts)], "production");
+            let us = own.uids[0];
+            let other = us + 61_200;
+            Tried {
+                sound: vec![say(with([other; 4]))],
+                broken: vec![
+                    ("a real child under the daemon's uid", say(seen.clone())),
+                    ("an agent that is root", say(with([0; 4]))),
+                    ("an agent that could take the daemon's uid again", say(with([other, other, us, other]))),
+                ],
+            }
+        }
+        .boxed()
+    },
+};
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::Outcome;
@@ -106,15 +137,5 @@ mod tests {
         let elsewhere = Facts { cgroup: "0::/agentd/b\n".into(), ..same.1 };
         let found = judge(&user, &[("b/0".into(), elsewhere)], "staging");
         assert_eq!(found.outcome, Outcome::Fail, "a cgroup that its uid can leave separates nothing");
-    }
-
-    #[test]
-    fn a_real_child_under_our_uid_is_found() {
-        let own = facts("self").expect("the kernel's answer");
-        let mut child = std::process::Command::new("/bin/sleep").arg("60").spawn().expect("a child");
-        let seen = facts(&child.id().to_string());
-        child.kill().and_then(|()| child.wait()).expect("its end");
-        let seen = seen.expect("the kernel's answer");
-        assert_eq!(judge(&own, &[("child/0".into(), seen)], "production").outcome, Outcome::Fail);
     }
 }

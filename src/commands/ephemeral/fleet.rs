@@ -2,7 +2,6 @@
 use super::traces;
 use crate::{
     cli::CliError,
-    config::TEMPLATES,
     domain::{Fault, FaultKind},
 };
 use std::{
@@ -23,26 +22,33 @@ const STOP: Duration = Duration::from_secs(90);
 const GONE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
 
+/// What its daemon runs by.
+pub enum Manifest<'a> {
+    /// Written into its directory, where it stands and where its agents stand too.
+    Text(&'a str),
+    /// Read where it is, from where we stand, for this environment.
+    File { path: PathBuf, environment: Option<String> },
+}
+
 pub struct Fleet {
     home: PathBuf,
+    /// None: our own, in `home`.
+    manifest: Option<PathBuf>,
+    environment: Option<String>,
     daemon: Option<Child>,
 }
 
 impl Fleet {
-    /// The directory with a manifest and a copy of the programs, which agents under a uid of their own may execute.
-    pub fn prepare(template_name: &str) -> Result<Self, CliError> {
-        let template = TEMPLATES.iter().find(|template| template.name == template_name).ok_or_else(|| {
-            let names: Vec<_> = TEMPLATES.iter().map(|template| template.name).collect();
-            Fault::not_found(format!("cannot find a template called `{}`", template_name.escape_debug()))
-                .hint(format!("choose one of {}", names.join(", ")))
-        })?;
-        let home = env::temp_dir().join(format!("agentctl-quickstart-{}", fastrand::u64(..)));
+    /// The directory with a copy of the programs, which agents under a uid of their own may execute.
+    pub fn prepare(what_for: &str, manifest: Manifest) -> Result<Self, CliError> {
+        let home = env::temp_dir().join(format!("agentctl-{what_for}-{}", fastrand::u64(..)));
         // Others may enter, as agents must, but not look around. It must be new: a name in /tmp may be a trap.
         fs::DirBuilder::new().mode(0o711).create(&home).map_err(|e| cannot("make", &home, &e))?;
-        let fleet = Self { home, daemon: None };
-        fs::set_permissions(&fleet.home, fs::Permissions::from_mode(0o711))
-            .map_err(|e| cannot("open", &fleet.home, &e))?;
-        match fleet.fill(template.text) {
+        let mut fleet = Self { home, manifest: None, environment: None, daemon: None };
+        let prepared = fs::set_permissions(&fleet.home, fs::Permissions::from_mode(0o711))
+            .map_err(|e| cannot("open", &fleet.home, &e))
+            .and_then(|()| fleet.fill(manifest));
+        match prepared {
             Ok(()) => Ok(fleet),
             Err(error) => {
                 fleet.remove()?;
@@ -51,7 +57,7 @@ impl Fleet {
         }
     }
 
-    fn fill(&self, manifest: &str) -> Result<(), CliError> {
+    fn fill(&mut self, manifest: Manifest) -> Result<(), CliError> {
         let bin = self.home.join("bin");
         fs::DirBuilder::new().mode(0o755).create(&bin).map_err(|e| cannot("make", &bin, &e))?;
         fs::set_permissions(&bin, fs::Permissions::from_mode(0o755)).map_err(|e| cannot("open", &bin, &e))?;
@@ -72,15 +78,24 @@ impl Fleet {
                 .or_else(|_| fs::copy(from, &to).map(drop))
                 .map_err(|e| cannot("copy", &to, &e))?;
         }
-        let file = self.manifest();
-        fs::write(&file, manifest).map_err(|e| cannot("write", &file, &e))
+        match manifest {
+            Manifest::Text(text) => {
+                let file = self.own_manifest();
+                fs::write(&file, text).map_err(|e| cannot("write", &file, &e))?;
+            }
+            Manifest::File { path, environment } => {
+                self.manifest = Some(path);
+                self.environment = environment;
+            }
+        }
+        Ok(())
     }
 
     pub fn home(&self) -> &Path {
         &self.home
     }
 
-    pub fn manifest(&self) -> PathBuf {
+    fn own_manifest(&self) -> PathBuf {
         self.home.join("agentd.toml")
     }
 
@@ -101,21 +116,34 @@ impl Fleet {
             path.push(rest);
         }
         let mut command = Command::new(self.home.join("bin").join("agentd"));
-        for (name, _) in env::vars_os() {
-            // A setting meant for another daemon.
-            if name.to_string_lossy().starts_with("AGENT") {
-                command.env_remove(name);
+        match &self.manifest {
+            None => {
+                for (name, _) in env::vars_os() {
+                    // A setting meant for another daemon.
+                    if name.to_string_lossy().starts_with("AGENT") {
+                        command.env_remove(name);
+                    }
+                }
+                command.arg("--config").arg(self.own_manifest()).current_dir(&self.home);
+            }
+            // Settings in our environment are meant for it, and its agents stand where we do. Only what it leaves
+            // behind must be left in here.
+            Some(file) => {
+                command
+                    .arg("--config")
+                    .arg(file)
+                    .env("AGENTD_DAEMON__LOG__DIR", self.home.join("state").join("logs"));
             }
         }
+        if let Some(environment) = &self.environment {
+            command.arg("--environment").arg(environment);
+        }
         let child = command
-            .arg("--config")
-            .arg(self.manifest())
             .arg("--state-dir")
             .arg(self.home.join("state"))
             .arg("--socket")
             .arg(self.socket())
             .env("PATH", path)
-            .current_dir(&self.home)
             // Out of reach of the terminal's Ctrl-C: we stop it ourselves, in order.
             .process_group(0)
             .stdin(Stdio::null())
@@ -138,11 +166,12 @@ impl Fleet {
         let said = fs::read_to_string(self.log()).unwrap_or_default();
         let lines: Vec<_> = said.lines().rev().take(8).collect();
         let last: Vec<_> = lines.into_iter().rev().collect();
-        Some(
-            Fault::internal(format!("cannot go on: agentd ended with {status}:\n{}", last.join("\n")))
-                .hint("run it again with --keep and read the logs")
-                .into(),
-        )
+        let (kind, hint) = match status.code() {
+            Some(2) => (FaultKind::Config, "`agentctl config check FILE` reads the manifest again"),
+            _ => (FaultKind::Internal, "`agentctl doctor` looks at the machine and the installation"),
+        };
+        let why = format!("cannot go on: agentd ended with {status}:\n{}", last.join("\n"));
+        Some(Fault::new(kind, why).hint(hint).into())
     }
 
     /// Stops the daemon and its agents. What is alive after that is a defect: it is killed and reported. Where `hurry`

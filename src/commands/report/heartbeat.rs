@@ -11,24 +11,15 @@ use std::{path::PathBuf, time::Duration};
 /// An agent that cannot say that it is alive must not hang over it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Tell agentd about oneself, from within an agent.
+/// Say that this instance is alive, for its heartbeat probe
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(clap::Subcommand, Debug)]
-enum What {
-    /// Say that this instance is alive, for its heartbeat probe
-    Heartbeat {
-        /// The instance; agentd sets it for every agent it starts
-        #[arg(long, env = "AGENTD_INSTANCE", value_name = "AGENT/N")]
-        instance: InstanceId,
-        /// Where agents report; agentd sets it for every agent it starts
-        #[arg(long, env = "AGENTD_REPORT_SOCKET", value_name = "PATH")]
-        report_socket: Option<PathBuf>,
-    },
+    /// The instance; agentd sets it for every agent it starts
+    #[arg(long, env = "AGENTD_INSTANCE", value_name = "AGENT/N")]
+    instance: InstanceId,
+    /// Where agents report; agentd sets it for every agent it starts
+    #[arg(long, env = "AGENTD_REPORT_SOCKET", value_name = "PATH")]
+    report_socket: Option<PathBuf>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -70,7 +61,7 @@ fn speaks_for(caller: &Caller, instance: &InstanceId) -> Result<(), Fault> {
 }
 
 pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
-    let What::Heartbeat { instance, report_socket } = args.what;
+    let Args { instance, report_socket } = args;
     let socket = report_socket.unwrap_or_else(|| ctl.client.socket().to_owned());
     Client::new(socket, ctl.timeout.unwrap_or(PATIENCE)).call::<Report>(&Request { instance }).await?;
     Ok(Exit::Ok)

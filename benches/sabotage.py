@@ -1,0 +1,317 @@
+#!/usr/bin/env python3
+"""Breaks one control in the source at a time, builds, and asks `agentctl validate` of a real fleet what it says.
+
+    benches/sabotage.py [--only TEXT] [--first N] [--target DIR] [--jobs N] [--json FILE] | --list | --verify
+
+Works in a copy of the tracked files below TMPDIR; the checkout itself is never touched. A debug build and a run of the
+`bookedbarber` fleet take about a minute a breakage on two busy cores. --only takes a regular expression over file, name
+and expected ids; --verify only looks whether each text to replace is in the source exactly once. --target keeps the
+build between runs. Exit status: 0 if every breakage was caught by name, 1 if one was not, 2 if the sound source is not
+sound or a text to replace is gone.
+"""
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+from fleet import Fleet, outcomes
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# What is broken, file below src/, exact text, what stands there instead, and the checks of which one must object. An id
+# without digits stands for its whole category.
+TABLE = [
+    # Database
+    ("a failed write is kept", "store/writer.rs",
+     "&& regime.undo {", "&& regime.undo && job_is_never_undone() {", ["DB-001"]),
+    ("commits are not synced", "store/open.rs",
+     "Self { synchronous: 2,", "Self { synchronous: 1,", ["DB-003"]),
+    ("foreign keys are off", "store/open.rs",
+     "foreign_keys: true, query_only", "foreign_keys: false, query_only", ["DB-002", "DB-003"]),
+    ("readers may write", "store/open.rs",
+     "query_only: true, undo", "query_only: false, undo", ["DB-003"]),
+    ("a constraint on runs is gone", "store/migrations/0001_first.sql",
+     "CHECK (state IN ('running', 'finished', 'interrupted')),", ",", ["DB-002"]),
+    ("an event needs no text", "store/migrations/0001_first.sql",
+     "    text     TEXT    NOT NULL\n", "    text     TEXT\n", ["DB-002"]),
+    ("a full pool waits a hundred times longer", "store/readers.rs",
+     "match timeout(self.patience, self.places", "match timeout(self.patience * 100, self.places", ["DB-004"]),
+    ("a reader that failed is lost", "store/open.rs",
+     "undo: true, give_back: true };", "undo: true, give_back: false };", ["DB-004"]),
+    ("a reader with an open transaction comes back", "store/readers.rs",
+     "!connection.is_autocommit()\n    }", "let _ = connection;\n        false\n    }", ["DB"]),
+    ("a lost batch is told as kept", "store/writer.rs",
+     "                    job.lose(&error);", "                    let _ = (&job, &error);", ["DB"]),
+    ("writes are acknowledged and rolled back", "store/writer.rs",
+     'step(connection, "COMMIT")', 'step(connection, "ROLLBACK")', ["DB-001", "DB-003"]),
+    # Agents
+    ("a crash loop never latches", "agents/restart.rs",
+     "if self.ends.len() >= settings.latch.failures.max(1) as usize {",
+     "if self.ends.len() >= settings.latch.failures.max(1) as usize * 1000 {", ["AO-004"]),
+    ("policy `never` restarts", "agents/restart.rs",
+     "if settings.policy == RestartMode::Never => return", "if settings.policy == RestartMode::Always => return",
+     ["AO-003", "AO-004"]),
+    ("what ended well is started again", "agents/restart.rs",
+     "Outcome::Clean if settings.policy != RestartMode::Always",
+     "Outcome::Clean if settings.policy == RestartMode::Never", ["AO-003", "AO-004"]),
+    ("a restart comes an hour late", "agents/machine.rs",
+     "                Action::Sleep(delay)", "                Action::Sleep(delay + Duration::from_secs(3600))",
+     ["AO-003"]),
+    ("restarts do not back off", "resilience/backoff.rs",
+     "self.first.saturating_mul(factor).min(self.longest)",
+     "self.first.saturating_mul(factor).min(self.longest) / 1000", ["AO"]),
+    ("a stop never kills", "agents/child/stop.rs",
+     "report.killed = kill_all(group, main.as_deref_mut()).await;", "report.killed = 0;", ["AO-005"]),
+    ("KILL is TERM", "agents/child/stop.rs",
+     "        signal(process, Signal::KILL);\n    }\n    seen",
+     "        signal(process, Signal::TERM);\n    }\n    seen", ["AO-005"]),
+    ("logs are not rotated", "agents/log_file.rs",
+     "if size > 0 && size + text.len() as u64 > self.max_size {",
+     "if size > 0 && size + text.len() as u64 > self.max_size * 1000 {", ["AO-006", "AO"]),
+    ("rotated logs are all kept", "agents/log_file.rs",
+     "for number in (1..self.keep).rev() {", "for number in (1..self.keep + 500).rev() {", ["AO-006", "AO"]),
+    ("a line of output may be a gigabyte", "agents/output.rs",
+     "const LONGEST_LINE: usize = 16 << 10;", "const LONGEST_LINE: usize = 1 << 30;", ["AO-006"]),
+    ("what is up is never waited for", "agents/needs.rs",
+     "names.iter().filter(|name| !is_up(name)).cloned().collect()",
+     "names.iter().filter(|name| !is_up(name)).take(0).cloned().collect()", ["AO"]),
+    # Health
+    ("one failure decides", "health/judge.rs",
+     "(false, _) => thresholds.failures.max(1),", "(false, _) => 1,", ["HM-001"]),
+    ("one success decides", "health/judge.rs",
+     "(true, ProbeState::Failing) => thresholds.successes.max(1),", "(true, ProbeState::Failing) => 1,", ["HM-009"]),
+    ("deadlines do not cut", "health/look.rs",
+     "let asked = timeout(deadline, ", "let asked = timeout(deadline * 100, ", ["HM-002", "HM-015"]),
+    ("one look at a time", "health/monitor.rs",
+     "const MOST_LOOKS: usize = 256;", "const MOST_LOOKS: usize = 1;", ["HM-002"]),
+    ("bodies are not judged", "health/expect.rs",
+     'seen.map_err(|seen| format!("{path} is {seen}, want {want}"))?;', "let _ = seen;", ["HM-003", "HM-004"]),
+    ("a status of 500 is fine", "health/expect.rs",
+     "(200..=299).contains(&status)", "(200..=599).contains(&status)", ["HM-001", "HM-007"]),
+    ("nobody asks whose listener answers", "health/identity.rs",
+     "asked.unwrap_or(target.pid.is_some() && !elsewhere)", "asked.unwrap_or(elsewhere && !elsewhere)",
+     ["HM-004"]),
+    ("what is blocked is asked", "health/subject.rs",
+     "if !self.up || self.blocked_by.is_some() {", "if !self.up {", ["HM-008"]),
+    ("an outage below blocks nothing", "health/board.rs",
+     "let by = by.filter(|_| subject.up);", "let by = by.filter(|_| !subject.up);", ["HM-008"]),
+    ("readiness does not wait for startup", "health/subject.rs",
+     "ProbeRole::Readiness => self.started(),", "ProbeRole::Readiness => true,", ["HM-010"]),
+    ("a failing liveness probe restarts nothing", "health/subject.rs",
+     "return Some(Observation::Unhealthy { reason: slot.reason() });",
+     "return Some(Observation::NotReady { reason: slot.reason() });", ["HM-011"]),
+    ("an unhealthy agent is left running", "agents/machine.rs",
+     "self.after = Some(After::Failure(CrashClass::Unhealthy));\n        Action::Stop",
+     "self.after = Some(After::Failure(CrashClass::Unhealthy));\n        Action::None", ["HM-011"]),
+    ("silence is borne for ever", "health/probe/heartbeat.rs",
+     "if silence <= self.within.0 {", "if silence <= self.within.0 * 100_000 {", ["HM-012"]),
+    ("looks come in step", "health/schedule.rs",
+     "every.mul_f64(0.9 + 0.2 * chance.clamp(0.0, 1.0))", "every.mul_f64(1.0 + 0.0 * chance)", ["HM-013"]),
+    ("a closed port is open", "health/probe/tcp.rs",
+     "unwrap_or(&target.host), port).await?;", "unwrap_or(&target.host), port).await.ok();", ["HM-014"]),
+    ("children of a check script live on", "health/probe/exec.rs",
+     "        if self.over {\n            return;", "        if self.over || !self.mark.is_empty() {\n            return;",
+     ["HM-015"]),
+    # Configuration
+    ("unknown keys are taken", "config/check.rs",
+     "        let problem = self.problem(format!(\"unknown key `{}`{inside}\", shown(\"\", name)), place);",
+     "        if !name.is_empty() {\n            return;\n        }\n"
+     "        let problem = self.problem(format!(\"unknown key `{}`{inside}\", shown(\"\", name)), place);", ["CF-002"]),
+    ("duplicate keys are taken", "config/load.rs",
+     'self.problems.push(if duplicate { problem.label("it was set above") } else { problem });',
+     "if !duplicate {\n                self.problems.push(problem);\n            }", ["CF-003"]),
+    ("a key in the manifest is taken", "config/verify.rs",
+     "} else if !secret::is_reference(text) && is_inline(key, text, expected) {",
+     "} else if !secret::is_reference(text) && is_inline(key, text, expected) && text.is_empty() {", ["CF-004"]),
+    ("a refused key is repeated in the refusal", "config/suspect.rs",
+     "    while let Some(found) = find(&line[at..]) {",
+     "    if !line.is_empty() {\n        return line.to_owned();\n    }\n    while let Some(found) = find(&line[at..]) {",
+     ["CF-004"]),
+    ("a reference to nothing is an empty secret", "config/secret.rs",
+     'if found.is_empty() { Err(cannot(text, "it is empty")) } else {',
+     'if found.len() > 1 << 30 { Err(cannot(text, "it is empty")) } else {', ["CF"]),
+    ("an unset variable resolves", "config/secret.rs",
+     "env::VarError::NotPresent => cannot(text, \"the variable is not set\"),\n"
+     "            env::VarError::NotUnicode(_) => cannot(text, \"it is not UTF-8\"),\n        })?",
+     "env::VarError::NotPresent => cannot(text, \"the variable is not set\"),\n"
+     "            env::VarError::NotUnicode(_) => cannot(text, \"it is not UTF-8\"),\n"
+     "        }).unwrap_or_else(|_| \"x\".into())", ["CF-005"]),
+    # Security
+    ("every role may everything", "domain/access.rs",
+     "self.permissions().contains(&permission)", "self.permissions().contains(&permission) || self == self", ["SE-004"]),
+    ("the gate admits everybody", "daemon/route.rs",
+     "if caller.role.may(self.needs) {", "if caller.role.may(self.needs) || !self.path.is_empty() {", ["SE-004"]),
+    ("a viewer may stop agents", "domain/access.rs",
+     "Self::Viewer => &[P::FleetRead],", "Self::Viewer => &[P::FleetRead, P::AgentControl],", ["SE-004"]),
+    ("children may gain privileges", "agents/child/exec.rs",
+     "check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1_u64, 0_u64, 0_u64, 0_u64) } == 0)?;", "", ["SE-005"]),
+    ("children dump core", "agents/child/exec.rs",
+     "limit(libc::RLIMIT_CORE, Some((0, 0)))?;", "", ["SE-005"]),
+    ("children inherit descriptors", "agents/child/exec.rs",
+     "    close_from_three_on_exec();\n    Ok(())",
+     "    unsafe { libc::dup2(2, 9) };\n    Ok(())", ["SE-005"]),
+    ("limits of memory are not set", "agents/child/exec.rs",
+     "limit(libc::RLIMIT_DATA, to.data.map(both))?;", "", ["SE", "AO"]),
+    ("the daemon's environment reaches every child", "agents/start.rs",
+     "    let mut environment: Vec<(OsString, OsString)> = vec![\n        (\"PATH\".into()",
+     "    let mut environment: Vec<(OsString, OsString)> = env::vars_os().collect();\n"
+     "    environment.extend(vec![\n        (\"PATH\".into()", ["SE-002"]),
+    ("the socket's directory is open", "daemon/listen/unix.rs",
+     "Access::Operators { group: None } => 0o700,", "Access::Operators { group: None } => 0o755,", ["SE-001"]),
+    ("the socket is open to everybody", "daemon/listen/unix.rs",
+     "                0o660\n", "                0o666\n", ["SE-001"]),
+    # Performance
+    ("every query takes 50 ms more", "store/readers.rs",
+     "            let answer = catch_unwind(AssertUnwindSafe(|| query(&reader)));",
+     "            std::thread::sleep(Duration::from_millis(50));\n"
+     "            let answer = catch_unwind(AssertUnwindSafe(|| query(&reader)));", ["PF-001"]),
+    ("status takes 200 ms more", "commands/status/serve.rs",
+     "    let at = app.clock.now();\n",
+     "    tokio::time::sleep(std::time::Duration::from_millis(200)).await;\n    let at = app.clock.now();\n", ["PF-007"]),
+    ("the daemon spins", "daemon/lifecycle.rs",
+     "    let pruning = tokio::spawn", "    std::thread::spawn(|| loop { std::hint::spin_loop() });\n"
+     "    let pruning = tokio::spawn", ["PF-005"]),
+    ("the daemon hoards", "daemon/lifecycle.rs",
+     "    let watchdog = tokio::spawn", "    std::mem::forget(vec![1_u8; 150 << 20]);\n"
+     "    let watchdog = tokio::spawn", ["PF-004"]),
+    ("the daemon starts slowly", "daemon/boot.rs",
+     "    let lock = Lock::take(&paths.lock).await?;",
+     "    tokio::time::sleep(std::time::Duration::from_secs(6)).await;\n"
+     "    let lock = Lock::take(&paths.lock).await?;", ["PF-006"]),
+]
+
+# Breakages that need a second edit to compile: file, exact text, what stands there instead.
+ALSO = {
+    "a failed write is kept": [("store/writer.rs", "fn step(connection: &Connection, sql: &str)",
+                                "fn job_is_never_undone() -> bool {\n    false\n}\n\n"
+                                "fn step(connection: &Connection, sql: &str)")],
+    "the daemon's environment reaches every child": [
+        ("agents/start.rs", "shared.paths.report_socket.clone().into_os_string()),\n    ];",
+         "shared.paths.report_socket.clone().into_os_string()),\n    ]);")],
+}
+
+
+def edits(row):
+    what, file, text, instead, _ = row
+    return [(file, text, instead)] + ALSO.get(what, [])
+
+
+def read(root, file):
+    with open(os.path.join(root, "src", file), encoding="utf-8") as source:
+        return source.read()
+
+
+def write(root, file, text):
+    with open(os.path.join(root, "src", file), "w", encoding="utf-8") as source:
+        source.write(text)
+
+
+def gone():
+    """Texts that are not in the source exactly once."""
+    return [f"{row[0]}: src/{file} has the text {read(ROOT, file).count(text)} times"
+            for row in TABLE for file, text, _ in edits(row) if read(ROOT, file).count(text) != 1]
+
+
+def copy(to):
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], check=True, capture_output=True).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        source, target = os.path.join(ROOT, name), os.path.join(to, name)
+        if os.path.isfile(source):
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            shutil.copy2(source, target)
+
+
+def build(root, target, jobs):
+    command = ["cargo", "build", "--locked", "--bins"] + (["--jobs", str(jobs)] if jobs else [])
+    environment = dict(os.environ, CARGO_TARGET_DIR=target, CARGO_INCREMENTAL="1")
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    return done.stderr if done.returncode else None
+
+
+def judge(row, report, sound):
+    """caught, named and the words for it."""
+    now = outcomes(report)
+    changed = {id: now.get(id, "gone") for id in sorted(set(now) | set(sound)) if now.get(id) != sound.get(id)}
+    objected = [id for id, outcome in changed.items() if outcome in ("fail", "warn", "timeout", "error")]
+    named = [id for id in objected if any(id == want or id.startswith(want + "-") for want in row[4])]
+    refused = report["verdict"] == "not-ready"
+    words = ", ".join(f"{id} {outcome}" for id, outcome in changed.items()) or "nothing changed"
+    return refused, refused and bool(named), f"{report['verdict']}: {words}"
+
+
+def main():
+    wish = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    wish.add_argument("--only", default="", metavar="TEXT")
+    wish.add_argument("--first", type=int, metavar="N")
+    wish.add_argument("--target", metavar="DIR")
+    wish.add_argument("--jobs", type=int, metavar="N")
+    wish.add_argument("--json", metavar="FILE")
+    wish.add_argument("--list", action="store_true")
+    wish.add_argument("--verify", action="store_true")
+    wish = wish.parse_args()
+    rows = [row for row in TABLE if re.search(wish.only, " ".join([row[0], row[1], *row[4]]))][:wish.first]
+    if wish.list:
+        for what, file, _, _, ids in rows:
+            print(f"{what:48} src/{file:34} {', '.join(ids)}")
+        return 0
+    stale = gone()
+    if stale or wish.verify:
+        print("\n".join(stale) or f"{len(TABLE)} breakages, each text once in the source")
+        return 2 if stale else 0
+
+    scratch = tempfile.mkdtemp(prefix="agentctl-sabotage-source-")
+    target = os.path.abspath(wish.target) if wish.target else os.path.join(scratch, "target")
+    results, missed = [], 0
+    try:
+        copy(scratch)
+        why = build(scratch, target, wish.jobs)
+        if why:
+            sys.exit(f"cannot build the sound source:\n{why}")
+        with Fleet(os.path.join(target, "debug")) as fleet:
+            report = fleet.validate()
+        if report is None or report["verdict"] == "not-ready":
+            print(f"the sound source is not sound: {report and report['reasons']}", file=sys.stderr)
+            return 2
+        sound = outcomes(report)
+        print(f"sound: {report['verdict']}, {len(sound)} checks\n", flush=True)
+        for row in rows:
+            began = time.monotonic()
+            before = {file: read(scratch, file) for file, _, _ in edits(row)}
+            for file, text, instead in edits(row):
+                write(scratch, file, read(scratch, file).replace(text, instead))
+            refused, named, words = True, False, ""
+            why = build(scratch, target, wish.jobs)
+            if why:
+                errors = [line for line in why.splitlines() if line.startswith("error")]
+                refused, words = False, "it does not build: " + "; ".join(errors[:2])
+            else:
+                with Fleet(os.path.join(target, "debug")) as fleet:
+                    report = fleet.validate() if fleet.daemon.poll() is None else None
+                    words = "the daemon does not serve" if report is None else ""
+                if report is not None:
+                    refused, named, words = judge(row, report, sound)
+            for file, text in before.items():
+                write(scratch, file, text)
+            missed += not named
+            verdict = "caught" if named else "unnamed" if refused else "MISSED"
+            print(f"{verdict:8} {row[0]} (want {', '.join(row[4])})\n         {words}"
+                  f"  [{time.monotonic() - began:.0f} s]", flush=True)
+            results.append({"what": row[0], "file": row[1], "want": row[4], "refused": refused, "named": named,
+                            "said": words})
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        if wish.json:
+            with open(wish.json, "w", encoding="utf-8") as out:
+                json.dump(results, out, indent=1)
+    print(f"\n{len(results) - missed} of {len(results)} caught by name, "
+          f"{sum(result['refused'] for result in results)} refused")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+//! Ctrl-C, both ends: the daemon calls the run off, and the terminal waits until it is gone.
+use super::serve::Started;
+use crate::{
+    cli::{CliError, Ctl, Stops},
+    daemon::App,
+    domain::{Caller, Fault, FaultKind, Permission, RunId},
+    protocol::{Endpoint, Verb},
+};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CancelRequest {
+    pub run: RunId,
+}
+
+pub(super) struct Cancel;
+impl Endpoint for Cancel {
+    const NAME: &'static str = "readiness/cancel";
+    const VERB: Verb = Verb::Write;
+    const NEEDS: Permission = Permission::ReadinessRun;
+    type Request = CancelRequest;
+    type Reply = Started;
+}
+
+pub(super) async fn handle_cancel(
+    app: App,
+    caller: Caller,
+    request: CancelRequest,
+) -> Result<Started, Fault> {
+    app.readiness.cancel(request.run, &caller).await?;
+    Ok(Started { run: request.run })
+}
+
+/// Calls our run off, unless somebody asks again: then it is left to the daemon.
+pub(super) async fn call_off(run: RunId, ctl: &Ctl, stops: &mut Stops) -> CliError {
+    ctl.ui.note(&format!("Cancelling validation {run} ... (Ctrl-C again does not wait for it)"));
+    let asked = tokio::select! {
+        asked = async { ctl.client.call::<Cancel>(&CancelRequest { run }).await } => asked,
+        () = stops.asked() => return CliError::Interrupted,
+    };
+    match asked {
+        Ok(_) => ctl.ui.note(&format!("Validation {run} is cancelled.")),
+        // It was quicker.
+        Err(CliError::Fault(fault)) if fault.kind == FaultKind::Conflict => {}
+        Err(error) => ctl.ui.error(&error),
+    }
+    CliError::Interrupted
+}

@@ -1,0 +1,32 @@
+//! Kinds of check that an operator declares in the manifest. Each parses its own `options`, once, and looks at the
+//! application as it is. A new kind is one file and one line in `DECLARED`.
+mod attempt;
+mod command;
+mod env;
+mod file;
+mod http;
+mod kind;
+mod port;
+mod process;
+mod redis;
+mod scene;
+mod sql;
+mod tcp;
+mod tls;
+
+pub use attempt::{declared, infos};
+pub use kind::DeclaredKind;
+
+/// Every kind there is, in the order that the documentation lists them.
+pub const DECLARED: &[DeclaredKind] = &[
+    DeclaredKind::of::<http::Http>(),
+    DeclaredKind::of::<tcp::Tcp>(),
+    DeclaredKind::of::<tls::Tls>(),
+    DeclaredKind::of::<sql::Sql>(),
+    DeclaredKind::of::<redis::Redis>(),
+    DeclaredKind::of::<command::Command>(),
+    DeclaredKind::of::<file::File>(),
+    DeclaredKind::of::<env::Env>(),
+    DeclaredKind::of::<port::Port>(),
+    DeclaredKind::of::<process::Process>(),
+];

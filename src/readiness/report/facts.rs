@@ -1,0 +1,43 @@
+//! What stands at the head of a report, in the order in which it is asked about.
+use crate::domain::{FailOn, Report, moment, percent};
+
+/// A name and its value, both plain text; the value may hold what others wrote.
+pub fn facts(report: &Report) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
+        ("verdict", report.verdict.as_str().to_owned()),
+        ("score", format!("{} of 100", report.score)),
+        ("bar", report.bar.to_string()),
+        ("coverage", percent(report.coverage)),
+    ];
+    if let Some(score) = report.score_without_waived {
+        facts.push(("score without what is waived", format!("{score} of 100")));
+    }
+    if let Some(demand) = demands(report) {
+        facts.push(("asked for besides", demand));
+    }
+    facts.push(("environment", report.environment.clone()));
+    facts.push(("run", report.run.to_string()));
+    facts.push(("started", moment(report.started_at)));
+    facts.push(("took", format!("{:.1} s", report.took_ms / 1e3)));
+    if let Some(day) = report.as_of {
+        facts.push(("judged as of", moment(day)));
+    }
+    if report.partial {
+        facts.push(("partial run", "it answers for what it ran alone".into()));
+    }
+    facts.push(("agentd", report.version.clone()));
+    facts.push(("configuration", report.config_digest.clone()));
+    facts
+}
+
+fn demands(report: &Report) -> Option<String> {
+    let under = report.demands.fail_under.map(|points| format!("a low end of {points} or more"));
+    let on = report.demands.fail_on.map(|on| match on {
+        FailOn::Fail => "no check that fails",
+        FailOn::Warn => "no check that fails or warns",
+        FailOn::New => "no trouble that the baseline did not have",
+        FailOn::Regressed => "nothing worse than in the baseline",
+    });
+    let asked: Vec<String> = under.into_iter().chain(on.map(String::from)).collect();
+    (!asked.is_empty()).then(|| asked.join("; "))
+}
