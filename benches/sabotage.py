@@ -44,9 +44,9 @@ TABLE = [
     ("a reader that failed is lost", "store/open.rs",
      "        give_back: true,\n", "        give_back: false,\n", ["DB-004"]),
     ("a reader with an open transaction comes back", "store/readers.rs",
-     "!connection.is_autocommit()\n    }", "let _ = connection;\n        false\n    }", ["DB"]),
+     "!connection.is_autocommit()\n    }", "let _ = connection;\n        false\n    }", ["DB-004"]),
     ("a lost batch is told as kept", "store/writer.rs",
-     "                    job.lose(&error);", "                    let _ = (&job, &error);", ["DB"]),
+     "                    job.lose(&error);", "                    let _ = (&job, &error);", ["DB-001"]),
     ("writes are acknowledged and rolled back", "store/writer.rs",
      'step(connection, "COMMIT")', 'step(connection, "ROLLBACK")', ["DB-001", "DB-003"]),
     # Agents

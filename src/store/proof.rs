@@ -33,6 +33,7 @@ use tokio::sync::oneshot;
 const LONGEST_HOLD: Duration = Duration::from_secs(5);
 
 /// Four steps handed in together: `before` and `after` end well, `failed` and `panicked` write a row and then do not.
+/// And one alone: `lost` writes a row, and its COMMIT fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RollbackFacts {
     /// Steps whose row a reader finds afterwards.
@@ -128,10 +129,25 @@ impl Store {
         );
         hold.await.map_err(|_| StoreError::panicked("hold the writer"))??;
         let transactions = commits().saturating_sub(started + 1);
+        let lost = self
+            .write("lose a commit on purpose", |connection| {
+                connection.execute("INSERT INTO proof (step) VALUES ('lost')", [])?;
+                // The COMMIT that comes next is turned into a rollback.
+                Ok(connection.commit_hook(Some(|| true))?)
+            })
+            .await;
+        let mend = |connection: &Connection| Ok(connection.commit_hook(None::<fn() -> bool>)?);
+        self.write("keep commits again", mend).await?;
         let (kept, seen_early) = (rows().await?, seen_early?);
         self.write("drop the scratch table", |connection| Ok(connection.execute_batch("DROP TABLE proof")?))
             .await?;
-        let ends = [("before", before), ("failed", failed), ("panicked", panicked), ("after", after)];
+        let ends = [
+            ("before", before),
+            ("failed", failed),
+            ("panicked", panicked),
+            ("lost", lost),
+            ("after", after),
+        ];
         let refused = ends.into_iter().filter(|(_, end)| end.is_err()).map(|(name, _)| name.into()).collect();
         Ok(RollbackFacts { kept, refused, seen_early, transactions })
     }
@@ -243,7 +259,7 @@ mod tests {
     async fn a_failure_undoes_itself_and_no_other_and_the_proof_sees_when_it_does_not() {
         let sound = Scratch::new().prove_rollback().await.expect("proved");
         assert_eq!(sound.kept, ["before", "after"]);
-        assert_eq!(sound.refused, ["failed", "panicked"]);
+        assert_eq!(sound.refused, ["failed", "panicked", "lost"]);
         assert_eq!(sound.seen_early, Vec::<String>::new());
         assert_eq!(sound.transactions, 1, "they did not share a transaction");
 

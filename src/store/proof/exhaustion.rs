@@ -30,6 +30,8 @@ pub struct PoolFacts {
     pub whole_after_failures: bool,
     /// The same after as many that panicked.
     pub whole_after_panics: bool,
+    /// A reader whose query left a transaction open served no other query.
+    pub fresh_after_transactions: bool,
 }
 
 impl Store {
@@ -67,6 +69,11 @@ impl Store {
         let recovered_after_ms = recovered.then(|| ms(let_go));
         let whole_after_failures = self.whole_after(|c| Ok(c.execute_batch("SELECT * FROM nowhere")?)).await;
         let whole_after_panics = self.whole_after(|_| resume_unwind(Box::new("on purpose"))).await;
+        // One more than there are readers, so that one that came back is met again: no transaction begins within another.
+        let mut fresh_after_transactions = true;
+        for _ in 0..=self.readers().max {
+            fresh_after_transactions &= self.read(what, |c| Ok(c.execute_batch("BEGIN")?)).await.is_ok();
+        }
         Ok(PoolFacts {
             readers_max: self.readers().max,
             patience_ms: patience.as_secs_f64() * 1e3,
@@ -77,6 +84,7 @@ impl Store {
             recovered_after_ms,
             whole_after_failures,
             whole_after_panics,
+            fresh_after_transactions,
         })
     }
 
@@ -147,7 +155,7 @@ mod tests {
         assert!(sound.all_held && sound.whole_after_failures && sound.whole_after_panics, "{sound:?}");
         assert!(sound.refusal.as_ref().is_some_and(|said| said.contains("no reader of 2")), "{sound:?}");
         assert!(sound.refused_after_ms >= sound.patience_ms * 0.9, "{sound:?}");
-        assert!(sound.recovered_after_ms.is_some(), "{sound:?}");
+        assert!(sound.recovered_after_ms.is_some() && sound.fresh_after_transactions, "{sound:?}");
 
         let leaky = Scratch::tiny(Flaw::LosesReaders.regime());
         let seen = leaky.prove_pool_exhaustion().await.expect("proved");

@@ -6,6 +6,9 @@ use std::fmt::Write;
 /// Where a list of ids is broken when it goes to no terminal.
 const UNKNOWN_WIDTH: usize = 100;
 
+/// More checks than these are counted, not named: a run of one check is asked about that one.
+const FEW: usize = 20;
+
 /// What did not pass, worst first; `wide` shows what passed too.
 pub fn report(ui: &Ui, report: &Report, wide: bool) -> String {
     let mut text = head::head(ui, report);
@@ -22,7 +25,11 @@ pub fn report(ui: &Ui, report: &Report, wide: bool) -> String {
     if !report.not_run.is_empty() {
         text.push('\n');
         let width = ui.width().or(Some(UNKNOWN_WIDTH));
-        text.push_str(&filled("not run: ", 9, &report.not_run.join(" "), width));
+        let what = match report.not_run.len() {
+            many if many > FEW && !wide => format!("{many} checks; -o wide names them"),
+            _ => report.not_run.join(" "),
+        };
+        text.push_str(&filled("not run: ", 9, &what, width));
     }
     if !wide && !quiet.is_empty() {
         let (checks, them) = if quiet.len() == 1 {

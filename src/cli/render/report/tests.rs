@@ -50,6 +50,17 @@ fn what_is_waived_is_struck_through_where_there_is_colour() {
 }
 
 #[test]
+fn many_checks_that_were_not_run_are_counted_and_named_when_asked() {
+    let mut many = sample::rich();
+    many.not_run = (0..75).map(|n| format!("XX-{n:03}")).collect();
+    let said = |wide| report(&Ui::new(ColorChoice::Never, true), &many, wide);
+    assert!(
+        said(false).contains("not run: 75 checks; -o wide names them\n") && !said(false).contains("XX-001")
+    );
+    assert!(said(true).contains("XX-000 ") && said(true).contains("XX-074\n"));
+}
+
+#[test]
 fn the_verdict_and_the_demands_decide_the_exit_code() {
     let table = [
         (Verdict::Ready, Exit::Ok),

@@ -18,7 +18,7 @@ use serde_json::json;
 use std::{fs, path::Path, time::Duration};
 use tokio::time::Instant;
 
-/// How much the scratch agent prints.
+/// How much the scratch agent prints: one half in short lines, the other in a single one.
 const FLOOD: usize = 16 << 20;
 /// Rotations that are kept of its log.
 const KEEP: u64 = 2;
@@ -45,8 +45,10 @@ pub async fn bounded(ground: &Ground, bounds: Bounds) -> Found {
         // It waits for a sign, so that what its start costs is not taken for the flood.
         let script = format!(
             "while [ ! -e '{}' ]; do sleep 0.02; done; \
-             yes 0123456789abcdef0123456789abcdef | head -c {FLOOD}; echo; echo the-last-line",
-            go.display()
+             yes 0123456789abcdef0123456789abcdef | head -c {half}; echo; \
+             yes 0123456789abcdef0123456789abcdef | tr -d '\\n' | head -c {half}; echo; echo the-last-line",
+            go.display(),
+            half = FLOOD / 2
         );
         let mut chatty = script_agent("chatty", "service", &script);
         chatty["restart"] = json!({ "policy": "never" });

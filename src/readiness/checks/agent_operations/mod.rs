@@ -100,7 +100,7 @@ pub const CHECKS: &[Check] = &[
         severity: Severity::Blocker,
         weight: 2,
         why: "one chatty agent must not take the daemon, or the disk, with it",
-        how: "a scratch agent prints 16 MiB; the daemon's resident memory may grow by an eighth of that, its log must rotate at 1 MiB and stay within its files and bytes, and its last line must be there",
+        how: "a scratch agent prints 16 MiB, half of them in one line; the daemon's resident memory may grow by an eighth of that, its log must rotate at 1 MiB and stay within its files and bytes, and its last line must be there",
         fix: "lower daemon.log.agent_max_size and agent_keep; `agentctl daemon logs`",
         exercised: true,
         quiet: true,

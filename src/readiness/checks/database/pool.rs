@@ -83,6 +83,13 @@ fn judge_pool(facts: &PoolFacts) -> Found {
         facts.whole_after_panics,
         format!("after {} panicking queries {}", facts.readers_max, whole(facts.whole_after_panics)),
     );
+    proof.holds(
+        facts.fresh_after_transactions,
+        format!(
+            "a reader whose query left a transaction open {}",
+            if facts.fresh_after_transactions { "served no other query" } else { "came back with it" }
+        ),
+    );
     proof.judge("a full pool refused in time and lost no reader to failures or panics")
 }
 
@@ -118,6 +125,7 @@ mod tests {
             recovered_after_ms: Some(0.4),
             whole_after_failures: true,
             whole_after_panics: true,
+            fresh_after_transactions: true,
         };
         let judge = |change: fn(&mut PoolFacts)| {
             let mut facts = sound.clone();
@@ -125,6 +133,7 @@ mod tests {
             judge_pool(&facts).outcome
         };
         assert_eq!(judge(|_| {}), Outcome::Pass);
+        assert_eq!(judge(|f| f.fresh_after_transactions = false), Outcome::Fail);
         assert_eq!(
             judge(|f| (f.timer_ms, f.refused_after_ms) = (900.0, 930.0)),
             Outcome::Pass,

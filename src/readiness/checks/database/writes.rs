@@ -21,18 +21,18 @@ fn judge_rollback(facts: &RollbackFacts) -> Found {
     let mut proof = Proof::default();
     let kept = |step: &str| facts.kept.iter().any(|kept| kept == step);
     let told = |step: &str| facts.refused.iter().any(|refused| refused == step);
-    for step in ["failed", "panicked"] {
+    for (step, what) in [("failed", "failed"), ("panicked", "panicked"), ("lost", "could not be committed")] {
         proof.holds(
             !kept(step),
             format!(
-                "the row of the write that {step} is {}",
+                "the row of the write that {what} is {}",
                 if kept(step) { "still there" } else { "gone" }
             ),
         );
         proof.holds(
             told(step),
             format!(
-                "the caller of the write that {step} was {}",
+                "the caller of the write that {what} was {}",
                 if told(step) { "told" } else { "told that all is well" }
             ),
         );
@@ -51,7 +51,7 @@ fn judge_rollback(facts: &RollbackFacts) -> Found {
         },
     );
     proof
-        .judge("a failing and a panicking write were undone, their neighbours kept, and nothing seen early")
+        .judge("a failing, a panicking and a lost write were undone, their neighbours kept, and nothing seen early")
         .seen(format!("the four writes shared {} transaction(s) of a scratch store", facts.transactions))
 }
 
@@ -104,13 +104,15 @@ mod tests {
             let own = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
             RollbackFacts { kept: own(kept), refused: own(refused), seen_early: own(early), transactions: 1 }
         };
-        let table: [(Steps, Steps, Steps, Outcome); 6] = [
-            (&["before", "after"], &["failed", "panicked"], &[], Outcome::Pass),
-            (&["before", "after"], &["failed", "panicked"], &["before"], Outcome::Fail),
-            (&["before", "failed", "panicked", "after"], &["failed", "panicked"], &[], Outcome::Fail),
-            (&["before", "after"], &["failed"], &[], Outcome::Fail),
-            (&["before"], &["failed", "panicked", "after"], &[], Outcome::Fail),
-            (&[], &["before", "failed", "panicked", "after"], &[], Outcome::Fail),
+        let table: [(Steps, Steps, Steps, Outcome); 8] = [
+            (&["before", "after"], &["failed", "panicked", "lost"], &[], Outcome::Pass),
+            (&["before", "after"], &["failed", "panicked", "lost"], &["before"], Outcome::Fail),
+            (&["before", "failed", "panicked", "after"], &["failed", "panicked", "lost"], &[], Outcome::Fail),
+            (&["before", "after"], &["failed", "panicked"], &[], Outcome::Fail),
+            (&["before", "after", "lost"], &["failed", "panicked", "lost"], &[], Outcome::Fail),
+            (&["before", "after"], &["failed", "lost"], &[], Outcome::Fail),
+            (&["before"], &["failed", "panicked", "lost", "after"], &[], Outcome::Fail),
+            (&[], &["before", "failed", "panicked", "lost", "after"], &[], Outcome::Fail),
         ];
         for (kept, refused, early, outcome) in table {
             let found = judge_rollback(&facts(kept, refused, early));

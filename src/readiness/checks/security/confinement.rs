@@ -3,7 +3,11 @@
 use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     domain::Fault,
-    readiness::{Found, Ground, Proof, check::settle, proof::script_agent},
+    readiness::{
+        Found, Ground, Proof,
+        check::settle,
+        proof::{poll, script_agent},
+    },
 };
 #[cfg(test)]
 use futures_util::FutureExt;
@@ -11,6 +15,8 @@ use serde_json::json;
 use std::{fs, io, process::Stdio, time::Duration};
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long descriptors beyond the first three may be there before they count.
+const SETTLING: Duration = Duration::from_secs(1);
 /// An agent that keeps what it was given and asks for no more.
 pub const QUIET: &str = "exec sleep 600";
 
@@ -64,7 +70,12 @@ pub async fn proved(ground: &Ground, script: &str) -> Found {
             return Ok(Found::error("the scratch agent did not come up"));
         };
         let cannot = |error: io::Error| Fault::internal(format!("cannot ask the kernel of a child: {error}"));
-        let agent = confined(pid).map_err(cannot)?;
+        // A program that was just loaded holds its libraries open for a moment; what it was given stays.
+        let settled = || confined(pid).ok().filter(|seen| seen.extra.is_empty());
+        let agent = match poll(SETTLING, settled).await {
+            Some(agent) => agent,
+            None => confined(pid).map_err(cannot)?,
+        };
         let mut plain = tokio::process::Command::new("/bin/sleep")
             .arg("600")
             .stdin(Stdio::null())
