@@ -14,8 +14,11 @@ use crate::{
 #[cfg(test)]
 use futures_util::FutureExt;
 use serde_json::json;
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 use tokio::time::Instant;
+
+/// How long a killed scratch agent is left alone; jitter may take a tenth of it.
+const BACKOFF: Duration = Duration::from_millis(300);
 
 /// So many restarts of another agent are long enough to see that one is left alone.
 const BEATS: usize = 5;
@@ -27,7 +30,7 @@ const ENDLESS: usize = 12;
 pub async fn restarted(ground: &Ground, policy: &str) -> Found {
     let exercise = async {
         let mut phoenix = script_agent("phoenix", "service", "exec sleep 600");
-        phoenix["restart"] = json!({ "policy": policy, "backoff": "20ms..100ms", "latch": "5 in 30s" });
+        phoenix["restart"] = json!({ "policy": policy, "backoff": format!("{0}ms..{0}ms", BACKOFF.as_millis()), "latch": "5 in 30s" });
         let mut mortal = script_agent("mortal", "service", "exec sleep 600");
         mortal["restart"] = json!({ "policy": "never" });
         let fleet = ground.fleet(json!({ "agent": [phoenix, mortal] }), false).await?;
@@ -52,12 +55,13 @@ pub async fn restarted(ground: &Ground, policy: &str) -> Found {
         let mut proof = Proof::default();
         match &back {
             Some(now) => proof.holds(
-                true,
+                took >= BACKOFF.mul_f64(0.9),
                 format!(
-                    "on-failure: pid {} was killed, pid {} runs {:.0} ms later (backoff 20 ms)",
+                    "on-failure: pid {} was killed, pid {} runs {:.0} ms later (backoff {} ms, less a tenth)",
                     phoenix.pid.unwrap_or(0),
                     now.pid.unwrap_or(0),
-                    took.as_secs_f64() * 1e3
+                    took.as_secs_f64() * 1e3,
+                    BACKOFF.as_millis()
                 ),
             ),
             None => proof.holds(

@@ -3,7 +3,7 @@ use super::PATIENCE;
 #[cfg(test)]
 use crate::readiness::checks::{Saboteur, tried};
 use crate::{
-    domain::Fault,
+    domain::{Fault, Outcome},
     readiness::{
         Found, Ground, Proof, ScratchFleet,
         check::settle,
@@ -27,8 +27,19 @@ pub fn by_supervisor(fleet: &ScratchFleet) -> BoxFuture<'_, Result<(), Fault>> {
     .boxed()
 }
 
-/// `end` is how the agents are stopped; a test breaks it.
+/// `end` is how the agents are stopped; a test breaks it. A cgroup is killed whole, so that alone would hide what a stop
+/// does where there is none.
 pub async fn verified(ground: &Ground, end: Ending) -> Found {
+    let (with, without) = tokio::join!(stopped(ground, end, "auto"), stopped(ground, end, "off"));
+    if with.outcome != Outcome::Pass {
+        return with.seen("in cgroups, where this machine gives them");
+    }
+    without
+        .seen("that was without cgroups; in cgroups, where this machine gives them:")
+        .all_seen(with.evidence)
+}
+
+async fn stopped(ground: &Ground, end: Ending, cgroups: &str) -> Found {
     let exercise = async {
         let plot = ground.plot()?;
         let farewell = plot.path().join("farewell");
@@ -42,7 +53,7 @@ pub async fn verified(ground: &Ground, end: Ending) -> Found {
         let mut polite = script_agent("polite", "service", &polite);
         polite["stop_timeout"] = json!("10s");
         let fleet = ground
-            .fleet(json!({ "agent": [script_agent("stubborn", "service", stubborn), polite] }), false)
+            .fleet(json!({ "daemon": { "cgroups": cgroups }, "agent": [script_agent("stubborn", "service", stubborn), polite] }), false)
             .await?;
         let mark = fleet.mark().to_owned();
         // The main shell, its sleep, the shell in another session and its sleep, and the polite two.
@@ -123,7 +134,6 @@ pub const SABOTEUR: Saboteur = Saboteur {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Outcome;
 
     #[test]
     fn survivors_and_rudeness_are_found() {
