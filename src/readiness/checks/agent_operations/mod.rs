@@ -21,7 +21,7 @@ use std::time::Duration;
 
 /// How long a scratch agent may take to come up, be restarted or settle. Nothing is proved by this wait, so a busy
 /// machine may have it all.
-const PATIENCE: Duration = Duration::from_secs(12);
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What a scratch agent of kind `process` does that answers every request.
 const ANSWERS: &str = r#"while IFS= read -r line; do id=${line#*'"id":'}; id=${id%%,*};

@@ -20,7 +20,7 @@ pub const THRESHOLD: u32 = 3;
 /// How many answers of a target that flaps are waited for.
 pub const FLAPS: usize = 6;
 /// How long is waited for what must come. Nothing is proved by this wait, so a busy machine may have it all.
-pub const PATIENCE: Duration = Duration::from_secs(12);
+pub const PATIENCE: Duration = Duration::from_secs(8);
 
 pub fn dependency(name: &str, server: &FaultServer, threshold: u32, expect: Value) -> Value {
     json!({
