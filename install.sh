@@ -80,7 +80,7 @@ files() {
 	for page in man/*.[1-8]; do
 		echo "644 share/man/man${page##*.}/${page##*/} $page"
 	done
-	for text in README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE dist/agentd.example.toml dist/agentd.schema.json; do
+	for text in README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE dist/agentd.example.toml dist/agentd.schema.json dist/report.schema.json; do
 		echo "644 share/doc/agentctl/${text##*/} $text"
 	done
 	echo "644 lib/systemd/system/agentd.service dist/systemd/agentd.service"
