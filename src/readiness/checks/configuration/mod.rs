@@ -94,7 +94,7 @@ pub const CHECKS: &[Check] = &[
         severity: Severity::Blocker,
         weight: 3,
         why: "a reference that leads nowhere is found when the agent is restarted at night",
-        how: "each env:, file: and exec: reference of enabled agents and dependencies is resolved in the daemon and its value thrown away; a reference that leads nowhere must be refused",
+        how: "each env:, file: and exec: reference of enabled agents and dependencies is resolved in the daemon and its value thrown away; planted references to an unset variable, a missing and an empty file, and programs that fail or say nothing must be refused",
         fix: "set the variable, file or program named in the evidence where the daemon runs",
         exercised: true,
         quiet: false,

@@ -17,8 +17,30 @@ use futures_util::FutureExt;
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt};
 
 pub async fn resolve_all(evidence: &Evidence) -> Found {
-    let nowhere = format!("env:AGENTD_NOWHERE_{}", fastrand::u64(..));
-    judge_references(resolve(&nowhere).await.is_err(), evidence.references().await)
+    let planted = match nowhere(&evidence.ground).await {
+        Ok(planted) => planted,
+        Err(fault) => return fault.into(),
+    };
+    judge_references(&planted, evidence.references().await)
+}
+
+/// References that lead to no secret, each a way of its own, and whether the resolver refused it.
+async fn nowhere(ground: &Ground) -> Result<Vec<(&'static str, bool)>, Fault> {
+    let plot = ground.plot()?;
+    let empty = plot.path().join("empty");
+    fs::write(&empty, "\n").map_err(|error| Fault::internal(format!("cannot plant a file: {error}")))?;
+    let ways = [
+        ("a variable that is not set", format!("env:AGENTD_NOWHERE_{}", fastrand::u64(..))),
+        ("a file that is not there", format!("file:{}", plot.path().join("none").display())),
+        ("a file with nothing in it", format!("file:{}", empty.display())),
+        ("a program that fails", "exec:/bin/false".into()),
+        ("a program that says nothing", "exec:/bin/true".into()),
+    ];
+    let mut planted = Vec::new();
+    for (what, reference) in ways {
+        planted.push((what, resolve(&reference).await.is_err()));
+    }
+    Ok(planted)
 }
 
 /// What is asked of each secret.
@@ -200,10 +222,12 @@ fn judge(mut proof: Proof, question: Question, environment: &str, real: &[Follow
     found
 }
 
-fn judge_references(nowhere_refused: bool, tried: &[Followed]) -> Found {
+fn judge_references(planted: &[(&str, bool)], tried: &[Followed]) -> Found {
     let mut proof = Proof::default();
-    let did = if nowhere_refused { "refused" } else { "taken" };
-    proof.holds(nowhere_refused, format!("planted: a reference to nothing was {did}"));
+    for (what, refused) in planted {
+        let did = if *refused { "refused" } else { "taken" };
+        proof.holds(*refused, format!("planted: a reference to {what} was {did}"));
+    }
     let mut lost = Vec::new();
     for followed in tried {
         match &followed.end {
@@ -245,7 +269,8 @@ async fn resolved(ground: &Ground, (refuses, names): (bool, Vec<&'static str>)) 
     fs::write(plot.path().join("there"), "value").expect("written");
     let at = |name: &&str| (format!("file:{}", plot.path().join(name).display()), BTreeSet::new());
     let references = names.iter().map(at).collect();
-    judge_references(refuses, &references::follow(references, appraise).await)
+    let planted = if refuses { nowhere(ground).await.expect("planted") } else { vec![("nothing", refuses)] };
+    judge_references(&planted, &references::follow(references, appraise).await)
 }
 
 /// A judgement that is blind, one that objects to all, and a manifest with a bad secret in it.
