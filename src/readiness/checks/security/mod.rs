@@ -173,7 +173,7 @@ pub const CHECKS: &[Check] = &[
         id: "SE-011",
         title: "a crash of the daemon writes no memory to a file",
         category: Category::Security,
-        severity: Severity::Major,
+        severity: Severity::Blocker,
         weight: 1,
         why: "secrets on their way to agents pass through the daemon's memory, and a core file would keep them",
         how: "the kernel is asked for the daemon's own core limit (0/0) and whether it may be dumped or read (it may not)",
