@@ -1,4 +1,5 @@
 //! Proves controls by exercising them, scores what it saw, and says what it could not measure.
+mod aside;
 mod asked;
 mod check;
 mod checks;

@@ -1,6 +1,7 @@
 //! Runs validations for the daemon: one at a time, followed by cursor, kept by the store.
 use super::{
     CheckInfo, Gate, Reload, RunRequest,
+    aside::Aside,
     checks::{self, CATEGORIES},
     conduct::{conduct, scratch},
     declared,
@@ -134,6 +135,7 @@ impl Readiness {
         let selection = select::select(CATEGORIES, &declared, &request, &settings.readiness)?;
         let against = request.against(&self.inner.parts.store, &settings.environment).await?;
         let place = Place::take(&self.inner)?;
+        let aside = Aside::new()?;
         let begun = self.inner.parts.store.begin_run(settings.environment.clone(), selection.terms.partial);
         let id = begun.await?;
         let total = u32::try_from(selection.checks.len()).unwrap_or(u32::MAX);
@@ -150,11 +152,12 @@ impl Readiness {
         tracing::info!(run = id.0, checks = total, uid = caller.identity.uid, "validation started");
 
         let inner = self.inner.clone();
-        let conduct = tokio::spawn({
+        let conduct = aside.spawn({
             let (inner, run) = (inner.clone(), run.clone());
             async move { conduct(&inner.parts, &run, selection, against).await }
         });
         tokio::spawn(async move {
+            let _until_it_ends = aside;
             let end = conduct.await.unwrap_or_else(|error| {
                 Err(Fault::internal(format!("cannot finish validation {id}: {error}"))
                     .hint("`agentctl daemon logs` has more; run it again"))
