@@ -5,7 +5,7 @@ use crate::readiness::checks::{Saboteur, Tried};
 use crate::readiness::{Found, Started};
 #[cfg(test)]
 use futures_util::FutureExt;
-use std::{fs, io, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, fs, io, time::Duration};
 use tokio::time::Instant;
 
 const ROUNDS: usize = 5;
@@ -34,7 +34,7 @@ pub async fn processor(pid: u32) -> Found {
         let window = started.elapsed();
         match (before, spent(pid)) {
             (Ok(before), Ok(after)) => {
-                samples.push(after.saturating_sub(before).as_secs_f64() / window.as_secs_f64() * 100.0);
+                samples.push(between(&before, &after).as_secs_f64() / window.as_secs_f64() * 100.0);
             }
             (Err(error), _) | (_, Err(error)) => {
                 return Found::error(format!("cannot read the processor time of the daemon: {error}"));
@@ -73,16 +73,25 @@ pub fn resident(pid: u32) -> io::Result<u64> {
 
 /// Processor time of a process so far: the first number of each thread's schedstat, in nanoseconds. A thread that
 /// ends takes its share along, so a window may read low by that much.
-fn spent(pid: u32) -> io::Result<Duration> {
-    let mut nanoseconds = 0;
+fn spent(pid: u32) -> io::Result<BTreeMap<OsString, u64>> {
+    let mut nanoseconds = BTreeMap::new();
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-        nanoseconds += text.split_ascii_whitespace().next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+        let task = task?;
+        let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else { continue };
+        let spent = text.split_ascii_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0);
+        nanoseconds.insert(task.file_name(), spent);
     }
-    if nanoseconds == 0 {
+    if nanoseconds.values().all(|spent| *spent == 0) {
         return Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel keeps no schedstat"));
     }
-    Ok(Duration::from_nanos(nanoseconds))
+    Ok(nanoseconds)
+}
+
+/// Thread by thread: one that ended meanwhile must not take its past from what the others spent.
+fn between(before: &BTreeMap<OsString, u64>, after: &BTreeMap<OsString, u64>) -> Duration {
+    let since =
+        |(task, after): (&OsString, &u64)| after.saturating_sub(before.get(task).copied().unwrap_or(0));
+    Duration::from_nanos(after.iter().map(since).sum())
 }
 
 /// A real process that is modest, and one that is not; both end with the test.
@@ -181,12 +190,31 @@ mod tests {
         let own = std::process::id();
         assert!(resident(own).expect("a figure") > 1_000_000, "less than any program has");
         assert!(resident(0).is_err());
-        let before = spent(own).expect("a figure");
-        let mut sum = 0_u64;
-        let until = Instant::now() + Duration::from_millis(50);
-        while Instant::now() < until {
-            sum = sum.wrapping_add(1);
-        }
-        assert!(spent(own).expect("a figure") > before, "{sum} steps cost nothing");
+        let mut busy = std::process::Command::new("/bin/sh")
+            .args(["-c", "while :; do :; done"])
+            .spawn()
+            .expect("a child");
+        let mut first = None;
+        let cost = (0..1000).any(|_| {
+            std::thread::sleep(Duration::from_millis(5));
+            match (&first, spent(busy.id()).ok()) {
+                (Some(first), Some(now)) => between(first, &now) > Duration::ZERO,
+                (_, now) => {
+                    first = now;
+                    false
+                }
+            }
+        });
+        busy.kill().and_then(|()| busy.wait()).expect("its end");
+        assert!(cost, "a program that does nothing but count costs nothing: {first:?}");
+    }
+
+    #[test]
+    fn a_thread_that_ended_takes_nothing_from_the_others() {
+        let at = |threads: &[(&str, u64)]| {
+            threads.iter().map(|(id, spent)| (OsString::from(id), *spent)).collect()
+        };
+        let spent = between(&at(&[("1", 100), ("2", 9_000)]), &at(&[("1", 150), ("3", 7)]));
+        assert_eq!(spent, Duration::from_nanos(57));
     }
 }
