@@ -1,6 +1,7 @@
 //! What a room above tells `config` about one `kind`, so that its options are checked, explained and in the schema
 //! although `config` knows no kind by name.
 use schemars::{Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// A value that is well formed and still wrong.
@@ -29,4 +30,12 @@ pub struct Kinds {
     pub agents: Vec<Kind>,
     pub probes: Vec<Kind>,
     pub checks: Vec<Kind>,
+}
+
+/// A kind's own options, or what does not fit them and where.
+pub fn read_options<O: DeserializeOwned>(options: &Value) -> Result<O, Vec<OptionProblem>> {
+    serde_path_to_error::deserialize::<_, O>(options).map_err(|error| {
+        let pointer = error.path().iter().map(|step| format!("/{step}")).collect();
+        vec![OptionProblem { pointer, message: error.inner().to_string(), hint: None }]
+    })
 }

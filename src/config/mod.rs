@@ -29,7 +29,7 @@ mod view;
 
 pub use appraise::{Appraisal, Issued, appraise};
 pub use declared::CheckSettings;
-pub use kinds::{Kind, Kinds, OptionProblem};
+pub use kinds::{Kind, Kinds, OptionProblem, read_options};
 pub use load::{Loaded, load};
 pub use paths::Paths;
 pub use problem::{Problem, Problems, Severity, SourceText};

@@ -24,6 +24,8 @@ mod service;
 #[cfg(test)]
 mod service_fixture;
 mod survivors;
+#[cfg(test)]
+mod tls_fixture;
 mod trust;
 mod verify;
 mod waiver;

@@ -1,7 +1,7 @@
 //! What a kind of probe must do, and how it is entered in the list with its types erased.
 use super::PROBES;
 use crate::{
-    config::{Kind, OptionProblem},
+    config::{Kind, OptionProblem, read_options},
     health::{Miss, Target},
 };
 use futures_util::future::BoxFuture;
@@ -81,15 +81,7 @@ fn verify<P: Probe>(options: &Value) -> Vec<OptionProblem> {
 }
 
 fn parse<P: Probe>(options: &Value) -> Result<P, Vec<OptionProblem>> {
-    let options = serde_path_to_error::deserialize::<_, P::Options>(options).map_err(|error| {
-        let mut pointer = String::new();
-        for segment in error.path() {
-            pointer.push('/');
-            pointer.push_str(&segment.to_string());
-        }
-        vec![OptionProblem { pointer, message: error.inner().to_string(), hint: None }]
-    })?;
-    P::compile(options)
+    P::compile(read_options(options)?)
 }
 
 #[cfg(test)]

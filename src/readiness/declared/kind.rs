@@ -1,7 +1,7 @@
 //! What a kind of declared check must do, and how it is entered in the list with its types erased.
 use super::{DECLARED, scene::Scene};
 use crate::{
-    config::{Kind, OptionProblem},
+    config::{Kind, OptionProblem, read_options},
     health::Eye,
     readiness::Found,
 };
@@ -100,11 +100,7 @@ fn verify<L: Look>(options: &Value) -> Vec<OptionProblem> {
 }
 
 fn parse<L: Look>(options: &Value) -> Result<L, Vec<OptionProblem>> {
-    let options = serde_path_to_error::deserialize::<_, L::Options>(options).map_err(|error| {
-        let steps: String = error.path().iter().map(|step| format!("/{step}")).collect();
-        vec![problem(&steps, error.inner().to_string(), None)]
-    })?;
-    L::compile(options)
+    L::compile(read_options(options)?)
 }
 
 #[cfg(test)]
