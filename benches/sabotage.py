@@ -2,16 +2,20 @@
 """Breaks one control in the source at a time, builds, and asks `agentctl validate` of a real fleet what it says.
 
     benches/sabotage.py [--only TEXT] [--first N] [--target DIR] [--jobs N] [--json FILE] | --list | --verify
+    benches/sabotage.py --mutants N [--seed S] [the same]
 
 Works in a copy of the tracked files below TMPDIR; the checkout itself is never touched. A debug build and a run of the
 `bookedbarber` fleet take about a minute a breakage on two busy cores. --only takes a regular expression over file, name
 and expected ids; --verify only looks whether each text to replace is in the source exactly once. --target keeps the
-build between runs. Exit status: 0 if every breakage was caught by name, 1 if one was not, 2 if the sound source is not
+build between runs. --mutants takes N of what `cargo mutants --list` makes of the files that implement controls, drawn by
+--seed, instead of the table: for those nobody says which check must object, so one that makes the fleet not ready is caught,
+and one that only changes an outcome is noticed. Exit status: 0 if every breakage was caught by name, 1 if one was not, 2 if the sound source is not
 sound or a text to replace is gone.
 """
 import argparse
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -196,6 +200,20 @@ ALSO = {
 }
 
 
+def mutants(number, seed):
+    """As rows of the table, with the spans of their files in place of texts."""
+    command = ["cargo", "mutants", "--list", "--json", "--no-shuffle"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    drawn = random.Random(seed).sample(sorted(json.loads(listed), key=lambda mutant: mutant["name"]), number)
+    for mutant in drawn:
+        file = mutant["file"].removeprefix("src/")
+        lines = read(ROOT, file).splitlines(keepends=True)
+        start, end = (sum(map(len, lines[:at["line"] - 1])) + at["column"] - 1
+                      for at in (mutant["span"]["start"], mutant["span"]["end"]))
+        text = "".join(lines)
+        yield mutant["name"], file, text, text[:start] + mutant["replacement"] + text[end:], None
+
+
 def edits(row):
     what, file, text, instead, _ = row
     return [(file, text, instead)] + ALSO.get(what, [])
@@ -223,7 +241,8 @@ def copy(to):
         source, target = os.path.join(ROOT, name), os.path.join(to, name)
         if os.path.isfile(source):
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            shutil.copy2(source, target)
+            # With a time of now: in a build that is kept, what an earlier breakage left must not pass for the sound source.
+            shutil.copy(source, target)
 
 
 def build(root, target, jobs):
@@ -238,8 +257,8 @@ def judge(row, report, sound):
     now = outcomes(report)
     changed = {id: now.get(id, "gone") for id in sorted(set(now) | set(sound)) if now.get(id) != sound.get(id)}
     objected = [id for id, outcome in changed.items() if outcome in ("fail", "warn", "timeout", "error")]
-    named = [id for id in objected if any(id == want or id.startswith(want + "-") for want in row[4])]
     refused = report["verdict"] == "not-ready"
+    named = [id for id in objected if row[4] is None or any(id == want or id.startswith(want + "-") for want in row[4])]
     words = ", ".join(f"{id} {outcome}" for id, outcome in changed.items()) or "nothing changed"
     return refused, refused and bool(named), f"{report['verdict']}: {words}"
 
@@ -248,6 +267,8 @@ def main():
     wish = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     wish.add_argument("--only", default="", metavar="TEXT")
     wish.add_argument("--first", type=int, metavar="N")
+    wish.add_argument("--mutants", type=int, metavar="N")
+    wish.add_argument("--seed", type=int, default=1)
     wish.add_argument("--target", metavar="DIR")
     wish.add_argument("--jobs", type=int, metavar="N")
     wish.add_argument("--json", metavar="FILE")
@@ -255,9 +276,11 @@ def main():
     wish.add_argument("--verify", action="store_true")
     wish = wish.parse_args()
     rows = [row for row in TABLE if re.search(wish.only, " ".join([row[0], row[1], *row[4]]))][:wish.first]
+    if wish.mutants:
+        rows = list(mutants(wish.mutants, wish.seed))
     if wish.list:
         for what, file, _, _, ids in rows:
-            print(f"{what:48} src/{file:34} {', '.join(ids)}")
+            print(f"{what:48} src/{file:34} {', '.join(ids or ['any'])}")
         return 0
     stale = gone()
     if stale or wish.verify:
@@ -299,7 +322,7 @@ def main():
                 write(scratch, file, text)
             missed += not named
             verdict = "caught" if named else "unnamed" if refused else "MISSED"
-            print(f"{verdict:8} {row[0]} (want {', '.join(row[4])})\n         {words}"
+            print(f"{verdict:8} {row[0]} (want {', '.join(row[4] or ['any'])})\n         {words}"
                   f"  [{time.monotonic() - began:.0f} s]", flush=True)
             results.append({"what": row[0], "file": row[1], "want": row[4], "refused": refused, "named": named,
                             "said": words})
