@@ -31,6 +31,9 @@ struct Args {
     /// In a session of its own and without a word on the terminal: how `agentctl daemon start` starts it
     #[arg(long, hide = true)]
     detached: bool,
+    /// Ends in order when its standard input ends: whoever holds the other end is gone then, however that happened
+    #[arg(long, hide = true)]
+    leashed: bool,
     /// Writes to a scratch store until it is killed: how a validation proves that nothing acknowledged is lost
     #[arg(long, hide = true)]
     scratch_writer: bool,
@@ -57,10 +60,11 @@ fn run(args: Args) -> Result<(), CliError> {
         // Fails only for a process that leads its group already, and then there is nothing to leave.
         let _ = rustix::process::setsid();
     }
+    let leashed = args.leashed;
     let plan = Plan::read(sources(args), commands::routes())?;
     let runtime =
         runtime().map_err(|error| CliError::Protocol(format!("cannot start the runtime: {error}")))?;
-    Ok(runtime.block_on(daemon::run(plan, voice))?)
+    Ok(runtime.block_on(daemon::run(plan, voice, leashed))?)
 }
 
 /// Two threads turn everything; what blocks has threads of its own.

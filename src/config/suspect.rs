@@ -201,7 +201,10 @@ fn string_end(bytes: &[u8], start: usize, quote: u8) -> usize {
 
 /// The first stretch that looks like a secret.
 fn find(text: &str) -> Option<Range<usize>> {
-    [issued(text), password_in_url(text)].into_iter().flatten().min_by_key(|range| range.start)
+    [issued(text), password_in_url(text), secret_in_query(text)]
+        .into_iter()
+        .flatten()
+        .min_by_key(|range| range.start)
 }
 
 fn issued(text: &str) -> Option<Range<usize>> {
@@ -248,6 +251,25 @@ fn password_in_url(text: &str) -> Option<Range<usize>> {
         {
             let password_at = start + name.len() + 1;
             return Some(password_at..password_at + password.len());
+        }
+        from = start;
+    }
+    None
+}
+
+/// The value of `?password=…` or `&token=…`.
+fn secret_in_query(text: &str) -> Option<Range<usize>> {
+    let mut from = 0;
+    while let Some(at) = text[from..].find(['?', '&']) {
+        let start = from + at + 1;
+        let tail = &text[start..];
+        let pair = &tail[..tail.find(['?', '&', '#', '"', '\'', ' ', '\n']).unwrap_or(tail.len())];
+        if let Some((name, value)) = pair.split_once('=')
+            && name_is_secret(name)
+            && could_be_secret(value)
+        {
+            let value_at = start + name.len() + 1;
+            return Some(value_at..value_at + value.len());
         }
         from = start;
     }
@@ -319,6 +341,7 @@ mod tests {
             "AKIAIOSFODNN7EXAMPLE",
             "postgres://app:hunter2@db/orders",
             "https://hook?x=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0",
+            "postgres://db/orders?sslmode=require&password=hunter2",
             "-----BEGIN PRIVATE KEY-----",
         ] {
             assert!(value_is_secret(value), "{value}");
@@ -328,6 +351,7 @@ mod tests {
             "sk-",
             "postgres://app@db/orders",
             "http://127.0.0.1:8000/orders?x=a@b",
+            "http://127.0.0.1:8000/orders?key_type=rsa&token=&keys=17",
             "AKIA",
             "env:API_KEY",
             "risk-management-and-more-words",
@@ -348,6 +372,10 @@ mod tests {
             (r#"API_KEY = "hunter2"#, r#"API_KEY = "*******"#),
             ("API_KEY = hunter2", "API_KEY = *******"),
             (r#"url = "postgres://a:hunter2@db/x""#, r#"url = "postgres://a:*******@db/x""#),
+            (
+                r#"url = "postgres://a:hunter2@db/x?password=hunter3&a=b""#,
+                r#"url = "postgres://a:*******@db/x?password=*******&a=b""#,
+            ),
             (r#"API_KEY = "env:API_KEY""#, r#"API_KEY = "env:API_KEY""#),
             (r#"KEYS = ["hunter2", "b"], a = "c""#, r#"KEYS = ["*******", "*"], a = "c""#),
             (r#"a = ["--api-key=hunter2", "x"]"#, r#"a = ["--api-key=*******", "x"]"#),

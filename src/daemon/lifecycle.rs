@@ -1,6 +1,6 @@
 //! From the first signal handler to the last byte of the log: starts in order, stops in reverse, within a deadline.
 use super::{
-    App, Plan, Running, Voice,
+    App, Control, Plan, Running, Voice,
     boot::{boot, make_private},
     core_dumps,
     logging::Logging,
@@ -24,8 +24,9 @@ const CLOSE: Duration = Duration::from_secs(10);
 const PRUNE_FIRST: Duration = Duration::from_secs(60);
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
-/// A whole life: returns when the daemon has stopped, or why it could not start.
-pub async fn run(plan: Plan, voice: Voice) -> Result<(), Fault> {
+/// A whole life: returns when the daemon has stopped, or why it could not start. With `leashed` it stops when its
+/// standard input ends.
+pub async fn run(plan: Plan, voice: Voice, leashed: bool) -> Result<(), Fault> {
     let mut signals =
         Signals::listen().map_err(|error| Fault::internal(format!("cannot listen for signals: {error}")))?;
     let paths = Paths::new(&plan.settings);
@@ -45,6 +46,9 @@ pub async fn run(plan: Plan, voice: Voice) -> Result<(), Fault> {
     }
     let running = boot(plan, Some(log.level())).await.inspect_err(|fault| tracing::error!("{fault}"))?;
     let app = running.app.clone();
+    if leashed {
+        stop_at_the_end_of_input(app.control.clone());
+    }
     notify::ready();
     tracing::info!("ready");
     let watchdog = tokio::spawn(notify::keep_watchdog(app.store.clone()));
@@ -81,6 +85,15 @@ impl Running {
         within(STEP, "the listeners", listeners.wait()).await;
         within(CLOSE, "the store", app.store.close()).await;
     }
+}
+
+/// On a thread of its own, which a read that never returns does not keep from ending with the process.
+fn stop_at_the_end_of_input(control: Control) {
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        tracing::info!("standard input ended");
+        control.stop();
+    });
 }
 
 async fn stop_agents(app: &App, deadline: Duration, hasten: impl Future<Output = ()>) {

@@ -189,6 +189,35 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_run_that_is_dropped_takes_its_checks_with_it() {
+        fn lingers(seen: &Seen) -> BoxFuture<'_, Found> {
+            struct Gone<'a>(&'a Seen);
+            impl Drop for Gone<'_> {
+                fn drop(&mut self) {
+                    self.0.now.fetch_sub(1, Ordering::SeqCst);
+                }
+            }
+            Box::pin(async {
+                seen.now.fetch_add(1, Ordering::SeqCst);
+                let _gone = Gone(seen);
+                std::future::pending().await
+            })
+        }
+        let checks = [check("lingers", false, lingers)];
+        let (tell, _told) = mpsc::unbounded_channel();
+        let seen = Arc::new(Seen::default());
+        let hour = Duration::from_secs(3600);
+        let cut = timeout(Duration::from_secs(1), run(&checks, &seen, hour, &tell)).await;
+        assert!(cut.is_err() && Arc::strong_count(&seen) > 1, "it was under way");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(
+            (seen.now.load(Ordering::SeqCst), Arc::strong_count(&seen)),
+            (0, 1),
+            "it goes on for nobody"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn many_run_at_once_but_not_too_many_and_order_is_kept() {
         let mut checks: Vec<_> =
             (0..40).map(|n| check(Box::leak(format!("{n}").into_boxed_str()), false, counts)).collect();

@@ -1,6 +1,6 @@
 //! Reports through the real binaries: each format to stdout and to a file, the exit code that is the report's own,
 //! numbers that are computed again, and what changed between two runs.
-use crate::support::{Answer, Daemon, agentctl, agentctl_bin, becomes};
+use crate::support::{Answer, Daemon, agentctl, agentctl_bin, becomes, orders};
 use serde_json::Value;
 use std::{
     fs,
@@ -9,32 +9,12 @@ use std::{
     process::{Command, Stdio},
 };
 
-const MANIFEST: &str = r#"
-schema = 1
-environment = "dev"
-contacts.shop = { name = "Shop on-call", email = "oncall@shop.example" }
-
-[[agent]]
-name = "orders"
-kind = "process"
-tier = "core"
-owner = "shop"
-limits = { memory = "512MiB" }
-options = { command = [{agentctl}, "demo-agent", "stdio", "--name", "orders"] }
-"#;
-
 /// One that looks at the fleet and one that exercises the store.
 const ONLY: &str = "AO-001,DB-001";
 
-fn fleet() -> Daemon {
-    let daemon = Daemon::start(MANIFEST);
-    becomes(&daemon, "orders", "ready");
-    daemon
-}
-
 /// The gate of the one agent fails while it is stopped.
 fn broken() -> Daemon {
-    let daemon = fleet();
+    let daemon = orders();
     daemon.ctl(["agent", "stop", "orders", "--yes"]).exits(0);
     becomes(&daemon, "orders", "stopped");
     daemon
@@ -66,12 +46,12 @@ fn a_negative_verdict_is_written_to_every_file_and_keeps_its_exit_code() {
     }
 
     let verified = agentctl(["report", "verify", out.join("json").to_str().expect("text")]).exits(0);
-    assert!(verified.stdout.starts_with("it holds: run 1 of dev"), "{verified}");
+    assert!(verified.stdout.starts_with("it holds: run 1 of staging"), "{verified}");
 }
 
 #[test]
 fn a_path_that_cannot_be_written_is_told_before_anything_runs() {
-    let daemon = fleet();
+    let daemon = orders();
     let target = format!("junit={}", daemon.path("missing/report.xml").display());
     let refused = daemon.ctl(["validate", "--only", ONLY, "--output-file", &target]).exits(2);
     assert!(refused.stderr.contains("cannot write the report to") && refused.stdout.is_empty(), "{refused}");
@@ -82,7 +62,7 @@ fn a_path_that_cannot_be_written_is_told_before_anything_runs() {
 
 #[test]
 fn a_command_that_shows_no_report_refuses_its_formats_and_does_nothing() {
-    let daemon = fleet();
+    let daemon = orders();
     for format in ["junit", "sarif", "markdown", "github", "html"] {
         let refused = daemon.ctl(["agent", "stop", "orders", "--yes", "-o", format]).exits(2);
         assert!(refused.stderr.contains(&format!("cannot show this as {format}")), "{refused}");
@@ -158,7 +138,7 @@ fn a_number_that_was_changed_is_found_and_what_is_no_report_is_refused() {
 
 #[test]
 fn what_changed_between_two_runs_is_named_from_numbers_and_files_alike() {
-    let daemon = fleet();
+    let daemon = orders();
     let first = daemon.ctl(["validate", "--only", ONLY, "-o", "json"]).exits(0);
     fs::write(daemon.path("first.json"), &first.stdout).expect("written");
     daemon.ctl(["agent", "stop", "orders", "--yes"]).exits(0);

@@ -1,6 +1,6 @@
 //! Waivers and the demands of a run, through the real binaries: added, in force, revoked, and never believed for more
 //! than they are. A private daemon for CI, and a run that is called off.
-use crate::support::{Answer, Daemon, PATIENCE, agentctl_bin, becomes, ends, eventually};
+use crate::support::{Answer, Daemon, ORDERS, PATIENCE, agentctl_bin, becomes, ends, eventually, orders};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{
@@ -16,31 +16,11 @@ use std::{
 };
 use tempfile::TempDir;
 
-const MANIFEST: &str = r#"
-schema = 1
-environment = "staging"
-contacts.shop = { name = "Shop on-call", email = "oncall@shop.example" }
-
-[[agent]]
-name = "orders"
-kind = "process"
-tier = "core"
-owner = "shop"
-limits = { memory = "512MiB" }
-options = { command = [{agentctl}, "demo-agent", "stdio", "--name", "orders"] }
-"#;
-
 /// One that can be made to fail by touching the manifest, and enough beside it that its points are not missed.
 const ONLY: &str = "CF-001,CF-002,CF-003,CF-004,DB-001";
 
-fn fleet() -> Daemon {
-    let daemon = Daemon::start(MANIFEST);
-    becomes(&daemon, "orders", "ready");
-    daemon
-}
-
 fn spoil(daemon: &Daemon) {
-    daemon.rewrite(&MANIFEST.replace("512MiB", "513MiB"));
+    daemon.rewrite(&ORDERS.replace("512MiB", "513MiB"));
 }
 
 fn validate(daemon: &Daemon, more: &[&str]) -> Answer {
@@ -54,7 +34,7 @@ fn waive<'a>(check: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 
 #[test]
 fn a_waiver_lifts_its_gate_survives_a_kill_and_gives_it_back_when_it_is_revoked() {
-    let mut daemon = fleet();
+    let mut daemon = orders();
     spoil(&daemon);
     let before = validate(&daemon, &[]).exits(1).json();
     assert_eq!(before["verdict"], "not-ready");
@@ -85,14 +65,14 @@ fn a_waiver_lifts_its_gate_survives_a_kill_and_gives_it_back_when_it_is_revoked(
     assert_eq!(daemon.ctl(["waiver", "list"]).exits(0).stdout, "no waiver is in force\n");
     assert!(daemon.ctl(["waiver", "list", "--all"]).exits(0).stdout.contains("revoked"));
     // The restarted daemon runs what is on disk; spoil that again.
-    daemon.rewrite(MANIFEST);
+    daemon.rewrite(ORDERS);
     let after = validate(&daemon, &[]).exits(1).json();
     assert_eq!(after["verdict"], "not-ready");
 }
 
 #[test]
 fn what_may_not_be_waived_is_refused_with_the_code_that_says_why() {
-    let daemon = fleet();
+    let daemon = orders();
     let table: [(&str, &[&str], i32, &str); 6] = [
         ("CF-01", &["--expires", "14d"], 7, "CF-001"),
         ("CF-001", &["--expires", "2020-01-01"], 2, "expired already"),
@@ -112,7 +92,7 @@ fn what_may_not_be_waived_is_refused_with_the_code_that_says_why() {
 
 #[test]
 fn a_crowd_of_waivers_is_a_finding() {
-    let daemon = Daemon::start(&MANIFEST.replace("[[agent]]", "[readiness]\nmax_waivers = 1\n\n[[agent]]"));
+    let daemon = Daemon::start(&ORDERS.replace("[[agent]]", "[readiness]\nmax_waivers = 1\n\n[[agent]]"));
     let look = || daemon.ctl(["validate", "--only", "CF-020", "-o", "json"]).json()["findings"][0].clone();
     assert_eq!(look()["outcome"], "pass");
     for check in ["CF-001", "CF-002"] {
@@ -127,7 +107,7 @@ fn a_crowd_of_waivers_is_a_finding() {
 
 #[test]
 fn demands_and_a_baseline_are_held_against_what_was_found() {
-    let daemon = fleet();
+    let daemon = orders();
     assert!(validate(&daemon, &["--environment", "production"]).exits(7).stderr.contains("runs staging"));
     for wrong in [&["--fail-under", "101"][..], &["--fail-under", "NaN"], &["--fail-on", "sometimes"]] {
         validate(&daemon, wrong).exits(2);
@@ -160,7 +140,7 @@ fn demands_and_a_baseline_are_held_against_what_was_found() {
 
 #[test]
 fn cron_hears_nothing_of_a_run_that_holds_and_the_reason_of_one_that_does_not() {
-    let daemon = fleet();
+    let daemon = orders();
     let quiet = ["validate", "--only", ONLY, "--quiet"];
     let answer = daemon.ctl(quiet).exits(0);
     assert!(answer.stdout.is_empty() && answer.stderr.is_empty(), "{answer}");
@@ -251,7 +231,7 @@ fn runs(daemon: &Daemon) -> Vec<(u64, String)> {
 
 #[test]
 fn ctrl_c_calls_off_the_run_and_no_other_and_overlapping_ones_are_refused() {
-    let daemon = fleet();
+    let daemon = orders();
     let socket = daemon.socket();
     let args = ["--socket", socket.to_str().expect("text"), "validate"];
     let mut first = UnderWay::begin(&args, daemon.home());
@@ -273,7 +253,7 @@ fn ctrl_c_calls_off_the_run_and_no_other_and_overlapping_ones_are_refused() {
 
 #[test]
 fn a_second_ctrl_c_does_not_wait_for_a_daemon_that_hangs() {
-    let daemon = fleet();
+    let daemon = orders();
     let socket = daemon.socket();
     let args = ["--socket", socket.to_str().expect("text"), "validate"];
     let mut asked = UnderWay::begin(&args, daemon.home());
@@ -292,7 +272,7 @@ fn a_second_ctrl_c_does_not_wait_for_a_daemon_that_hangs() {
 
 #[test]
 fn an_ephemeral_daemon_judges_the_fleet_and_is_gone() {
-    let place = Daemon::prepared(MANIFEST);
+    let place = Daemon::prepared(ORDERS);
     let before = names(place.home());
     let only = [
         "validate",
@@ -317,7 +297,7 @@ fn an_ephemeral_daemon_judges_the_fleet_and_is_gone() {
 
 #[test]
 fn an_ephemeral_daemon_that_cannot_start_or_is_interrupted_leaves_nothing_either() {
-    let place = Daemon::prepared(&MANIFEST.replace("tier =", "teir ="));
+    let place = Daemon::prepared(&ORDERS.replace("tier =", "teir ="));
     let begin = |args: &[&str]| UnderWay::begin(&[&["validate", "--ephemeral"], args].concat(), place.home());
     let mut broken = begin(&["--config", "agentd.toml"]);
     let answer = broken.ended().exits(2);
@@ -333,7 +313,7 @@ fn an_ephemeral_daemon_that_cannot_start_or_is_interrupted_leaves_nothing_either
         asked.left_nothing();
     }
 
-    place.rewrite(MANIFEST);
+    place.rewrite(ORDERS);
     for stage in ["bin/agentd", "agentctl"] {
         for signal in [Signal::INT, Signal::TERM] {
             let mut run = begin(&["--config", "agentd.toml"]);
@@ -352,6 +332,22 @@ fn an_ephemeral_daemon_that_cannot_start_or_is_interrupted_leaves_nothing_either
     }
 }
 
+#[test]
+fn an_ephemeral_daemon_ends_with_whoever_was_killed_over_it() {
+    let place = Daemon::prepared(ORDERS);
+    let args = ["validate", "--ephemeral", "--config", "agentd.toml"];
+    let mut run = UnderWay::begin(&args, place.home());
+    let agent = || {
+        run.processes().iter().any(|pid| {
+            fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("demo-agent"))
+        })
+    };
+    assert!(eventually(agent), "its agent never ran");
+    run.signal(Signal::KILL);
+    run.child.wait().expect("reaped");
+    assert!(eventually(|| run.processes().is_empty()), "its daemon and agents outlived it");
+}
+
 fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).expect("a directory").flatten();
     let mut names: Vec<String> =
@@ -367,7 +363,7 @@ fn an_agent_may_not_waive() {
     }
     let group = "65534";
     let access = format!("[access]\nsocket_group = \"{group}\"\nadmin_groups = [\"{group}\"]\n\n[[agent]]");
-    let daemon = Daemon::start(&MANIFEST.replace("[[agent]]", &access));
+    let daemon = Daemon::start(&ORDERS.replace("[[agent]]", &access));
     becomes(&daemon, "orders", "ready");
     let pid = crate::support::instance(&daemon, "orders")["pid"].clone();
     let uid = fs::metadata(format!("/proc/{pid}")).expect("it runs").uid();

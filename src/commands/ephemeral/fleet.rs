@@ -146,7 +146,9 @@ impl Fleet {
             .env("PATH", path)
             // Out of reach of the terminal's Ctrl-C: we stop it ourselves, in order.
             .process_group(0)
-            .stdin(Stdio::null())
+            // And where we are killed before we can, the end of this pipe tells it.
+            .arg("--leashed")
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()

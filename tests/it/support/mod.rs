@@ -3,6 +3,7 @@
 mod ctl;
 mod daemon;
 mod look;
+mod orders;
 mod patience;
 mod postgres;
 mod redact;
@@ -11,6 +12,7 @@ mod redis;
 pub use ctl::{Answer, agentctl, agentctl_bin};
 pub use daemon::Daemon;
 pub use look::{agent, becomes, free_port, instance, probe, probes, saw, state, transitions};
+pub use orders::{ORDERS, orders};
 pub use patience::{PATIENCE, ends, eventually};
 pub use postgres::{PASSWORD, Postgres};
 pub use redact::redact;
