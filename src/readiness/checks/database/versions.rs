@@ -59,7 +59,9 @@ fn judge(live: (i64, u32), facts: &VersionFacts, backup: Option<&BackupFacts>) -
         facts.older_became == head_is,
         format!("a scratch file of version {} became version {}", head_is - 1, facts.older_became),
     );
-    let copied = facts.copies.iter().find(|copy| copy.version == head_is - 1);
+    // One that could not be read has no version to be told by.
+    let of_the_older = facts.copies.iter().find(|copy| copy.version == head_is - 1);
+    let copied = of_the_older.or_else(|| facts.copies.iter().find(|copy| copy.problem.is_some()));
     proof.holds(
         copied.is_some_and(|copy| copy.problem.is_none()),
         match copied {
@@ -128,5 +130,9 @@ mod tests {
         assert_eq!(judge((2, 2), |f| f.newer_untouched = false, None), Outcome::Fail);
         assert_eq!(judge((2, 2), |f| f.older_became = 1, None), Outcome::Fail);
         assert_eq!(judge((2, 2), |f| f.copies.clear(), None), Outcome::Fail);
+
+        let unreadable = BackupFacts { version: 0, problem: Some("disk is full".into()), ..copy };
+        let found = super::judge((2, 2), &VersionFacts { copies: vec![unreadable], ..sound.clone() }, None);
+        assert_eq!(found.summary, "its copy agentd-v1-x.db: disk is full");
     }
 }
