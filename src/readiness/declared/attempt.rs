@@ -22,6 +22,14 @@ pub fn infos(checks: &[CheckSettings]) -> Vec<CheckInfo> {
     checks.iter().map(info).collect()
 }
 
+/// One check of any kind, asked here and now.
+pub async fn ask(settings: &CheckSettings, scene: &Scene<'_>) -> Found {
+    match compile(&settings.kind, &settings.options) {
+        Ok(check) => attempts(settings, &*check, scene).await,
+        Err(_) => Found::error("the check is misconfigured"),
+    }
+}
+
 fn prepare(settings: &CheckSettings) -> Declared {
     let compiled = compile(&settings.kind, &settings.options);
     let own = settings.clone();

@@ -14,8 +14,9 @@ mod sql;
 mod tcp;
 mod tls;
 
-pub use attempt::{declared, infos};
+pub use attempt::{ask, declared, infos};
 pub use kind::DeclaredKind;
+pub use scene::Scene;
 
 /// Every kind there is, in the order that the documentation lists them.
 pub const DECLARED: &[DeclaredKind] = &[

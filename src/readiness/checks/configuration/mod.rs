@@ -1,4 +1,5 @@
 //! Configuration: what runs is what the file says; the loader refuses what it must; nothing in it is a placeholder.
+mod declared;
 mod loader;
 mod manifest;
 mod overlays;
@@ -8,6 +9,7 @@ mod references;
 mod reload;
 mod thorough;
 mod thresholds;
+mod verdict;
 mod waivers;
 
 pub use manifest::is_development;
@@ -25,11 +27,13 @@ pub const SABOTEURS: &[&[super::Saboteur]] = &[
     references::SABOTEURS,
     thorough::SABOTEURS,
     &[
+        declared::SABOTEUR,
         overlays::SABOTEUR,
         ports::SABOTEUR,
         recent::SABOTEUR,
         reload::SABOTEUR,
         thresholds::SABOTEUR,
+        verdict::SABOTEUR,
         waivers::SABOTEUR,
     ],
 ];
@@ -242,6 +246,32 @@ pub const CHECKS: &[Check] = &[
         exercised: true,
         quiet: false,
         run: |evidence| overlays::apply(&evidence.ground).boxed(),
+    },
+    Check {
+        id: "CF-017",
+        title: "the verdict refuses what it must",
+        category: Category::Configuration,
+        severity: Severity::Blocker,
+        weight: 3,
+        why: "a scorer that lets a failed gate pass makes every other check worthless",
+        how: "this program's scorer judges findings that are made up: all passing, a gate that fails, cannot be measured, does not apply or is waived, a score above, at and under the bar, a category without checks, nothing at all; each must come to the score and the verdict that the rules of the verdict say",
+        fix: "this build's verdicts are worth nothing: do not run it; `agentctl version`, then report it",
+        exercised: true,
+        quiet: false,
+        run: |_| std::future::ready(verdict::refuses(verdict::AS_SERVED)).boxed(),
+    },
+    Check {
+        id: "CF-018",
+        title: "declared checks object to what is not so",
+        category: Category::Configuration,
+        severity: Severity::Blocker,
+        weight: 2,
+        why: "a check of the operator's own that passes whatever it sees is worse than none",
+        how: "declared checks of seven kinds are asked about scratch files, databases, programs and local servers, once as they should be and once not: each must pass the one and fail the other",
+        fix: "this build's declared checks see nothing: do not run it; `agentctl version`, then report it",
+        exercised: true,
+        quiet: false,
+        run: |evidence| declared::object(&evidence.ground, declared::AS_DECLARED).boxed(),
     },
     Check {
         id: "CF-020",
