@@ -16,7 +16,7 @@ pub fn identify(identity: Identity, policy: &Policy, directory: &dyn Directory) 
     if let Some(agent) = directory.agent_of(&identity).map_err(|doubt| {
         Fault::new(FaultKind::Forbidden, format!("cannot tell who is calling: {}", doubt.message))
     })? {
-        return Ok(Caller { identity, role: Role::Agent, agent: Some(agent) });
+        return Ok(Caller::by_socket(identity, Role::Agent, Some(agent)));
     }
     let role = policy.role(&identity).ok_or_else(|| {
         Fault::new(
@@ -25,7 +25,7 @@ pub fn identify(identity: Identity, policy: &Policy, directory: &dyn Directory) 
         )
         .hint("ask an administrator to add you under [access] in agentd.toml")
     })?;
-    Ok(Caller { identity, role, agent: None })
+    Ok(Caller::by_socket(identity, role, None))
 }
 
 #[cfg(test)]

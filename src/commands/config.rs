@@ -3,7 +3,7 @@ use crate::{
     cli::{CliError, Ctl, Exit, Output, escape},
     config::{Loaded, Problems, Sources, json_schema, load},
     daemon::{App, ReloadReport, Route, kinds},
-    domain::{AgentName, Caller, Fault, Permission},
+    domain::{AgentName, Audited, Caller, Fault, Permission},
     protocol::{Endpoint, Verb},
 };
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,7 @@ impl Endpoint for Reload {
     const NAME: &'static str = "config/reload";
     const VERB: Verb = Verb::Write;
     const NEEDS: Permission = Permission::PolicyChange;
+    const AUDITED: Audited = Audited::Around;
     type Request = Request;
     type Reply = ReloadReport;
 }

@@ -6,6 +6,7 @@ use crate::{
 };
 
 mod agent;
+mod auth;
 mod check;
 mod completion;
 mod config;
@@ -54,6 +55,7 @@ commands! {
     Validate => validate,
     Check => check,
     Waiver => waiver,
+    Auth => auth,
     Doctor => doctor,
     Report => report,
     Completion => completion,

@@ -2,7 +2,7 @@
 use crate::{
     cli::{CliError, Ctl, Exit, Table, When, when},
     daemon::{App, Route},
-    domain::{Caller, Fault, Permission, Standing, Waiver},
+    domain::{Audited, Caller, Fault, Permission, Standing, Waiver},
     protocol::{Endpoint, Verb},
     readiness::{WaiverEntry, WaiverRequest},
 };
@@ -61,6 +61,7 @@ impl Endpoint for Add {
     const NAME: &'static str = "waivers/add";
     const VERB: Verb = Verb::Write;
     const NEEDS: Permission = Permission::ReadinessWaive;
+    const AUDITED: Audited = Audited::WithEffect;
     type Request = WaiverRequest;
     type Reply = Added;
 }
@@ -82,6 +83,7 @@ impl Endpoint for List {
     const NAME: &'static str = "waivers/list";
     const VERB: Verb = Verb::Read;
     const NEEDS: Permission = Permission::FleetRead;
+    const AUDITED: Audited = Audited::Not;
     type Request = ListRequest;
     type Reply = Waivers;
 }
@@ -96,6 +98,7 @@ impl Endpoint for Revoke {
     const NAME: &'static str = "waivers/revoke";
     const VERB: Verb = Verb::Write;
     const NEEDS: Permission = Permission::ReadinessWaive;
+    const AUDITED: Audited = Audited::WithEffect;
     type Request = RevokeRequest;
     type Reply = Added;
 }

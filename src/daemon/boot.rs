@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     agents::{Supervisor, SupervisorParts, child::raise_open_files},
-    auth::{Directory, Names},
+    auth::{Approvals, Directory, Keyring, Meter, Names, Trail},
     config::{self, Kinds, Paths, Problems, Settings, Sources},
     domain::{EventKind, Fault, FaultKind, Permission},
+    errors::Errors,
     health::{Monitor, MonitorParts},
     readiness::{self, Readiness, ReadinessParts, Started},
     resilience::Clock,
@@ -118,6 +119,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let (digest_tx, config_digest) = watch::channel(plan.config_digest);
     let (policy_tx, policy) = watch::channel(Arc::new(policy));
     let started = Arc::new(OnceLock::new());
+    let rehearsal = Arc::new(Rehearsal { routes: plan.routes.clone() });
     let readiness = Readiness::new(ReadinessParts {
         settings: settings.clone(),
         config_file: plan.config_file.clone(),
@@ -133,8 +135,14 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         clock: clock.clone(),
         gate: Some(Arc::new(Door::new(&plan.routes))),
         started: Arc::clone(&started),
-        reload: Some(Arc::new(Rehearsal)),
+        reload: Some(Arc::clone(&rehearsal) as _),
+        serve: Some(rehearsal),
     });
+    let keyring = Keyring::new(settings.clone(), store.clone(), clock.clone());
+    let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
+    let trail = Trail::new(store.clone());
+    let approvals = Approvals::new(store.clone(), clock.clone());
+    let errors = Errors::new(store.clone());
     let app = App {
         settings,
         config_digest,
@@ -146,6 +154,11 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         supervisor: supervisor.clone(),
         monitor,
         readiness,
+        keyring,
+        meter,
+        trail,
+        approvals,
+        errors,
         started_at,
         control: Control::default(),
         reloader: Arc::new(Reloader {

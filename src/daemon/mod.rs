@@ -3,6 +3,7 @@ mod app;
 mod boot;
 mod core_dumps;
 mod door;
+mod gate;
 mod lifecycle;
 mod listen;
 mod lock;

@@ -1,19 +1,33 @@
-//! The daemon's own reload, carried out on a scratch fleet, so that readiness can see what it does to one.
+//! The daemon's own reload and its own router, on a scratch fleet, so that readiness can see what they do to one.
 use super::{
-    App, Control,
+    App, Control, Route,
     boot::{kinds, unusable},
+    listen::Answer,
     reload::{Fresh, Reloader, resolve},
+    roster::Roster,
+    server::Router,
 };
 use crate::{
+    auth::{Approvals, Keyring, Meter, Trail},
     config::{self, Sources},
+    errors::Errors,
     health::{Monitor, MonitorParts},
-    readiness::{Readiness, ReadinessParts, Reload, Reloaded, Stage},
+    readiness::{Answered, Question, Readiness, ReadinessParts, Reload, Reloaded, Serve, Served, Stage},
 };
 use futures_util::future::BoxFuture;
+use http_body_util::{BodyExt, Either, Full};
+use hyper::{
+    Method, Request,
+    body::Bytes,
+    header::{AUTHORIZATION, HeaderValue},
+};
+use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
-pub struct Rehearsal;
+pub struct Rehearsal {
+    pub routes: Vec<Route>,
+}
 
 impl Reload for Rehearsal {
     fn reload(&self, stage: Stage) -> BoxFuture<'_, Reloaded> {
@@ -30,6 +44,60 @@ impl Reload for Rehearsal {
             let settings = app.settings.borrow().clone();
             Reloaded { refused: outcome.err().map(|fault| fault.to_string()), settings }
         })
+    }
+}
+
+impl Serve for Rehearsal {
+    fn serve(&self, stage: Stage) -> BoxFuture<'_, Box<dyn Served>> {
+        let routes = self.routes.clone();
+        Box::pin(async move {
+            let monitor = Monitor::launch(MonitorParts {
+                settings: Arc::clone(&stage.settings),
+                supervisor: stage.supervisor.clone(),
+                store: stage.store.clone(),
+                clock: stage.clock.clone(),
+            });
+            let directory = Arc::new(Roster::new(stage.supervisor.clone()));
+            let router = Router::new(routes, app(stage, monitor.clone()), directory);
+            Box::new(Private { router, monitor }) as Box<dyn Served>
+        })
+    }
+}
+
+/// A router without a socket.
+struct Private {
+    router: Router,
+    monitor: Monitor,
+}
+
+impl Served for Private {
+    fn ask(&self, question: Question) -> BoxFuture<'_, Answered> {
+        Box::pin(async move {
+            let caller = self.router.identify(question.identity);
+            let method = if question.body.is_some() { Method::POST } else { Method::GET };
+            let body = question.body.map(|body| body.to_string()).unwrap_or_default();
+            let mut request = Request::builder().method(method).uri(question.path);
+            if let Some(bearer) = question.bearer {
+                request = request.header(AUTHORIZATION, format!("Bearer {bearer}"));
+            }
+            let Ok(request) = request.body(Full::new(Bytes::from(body))) else {
+                return Answered { status: 0, headers: Vec::new(), body: Value::Null };
+            };
+            let (head, body) = self.router.reply(caller, request).await.into_parts();
+            let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+            let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+            // A reply that never ends by itself is not asked for here.
+            let body = match body {
+                Either::Left(whole) => whole.collect().await.map(|body| body.to_bytes()).unwrap_or_default(),
+                Either::Right(_lines) => Bytes::new(),
+            };
+            let body = serde_json::from_slice(&body).unwrap_or_default();
+            Answered { status: head.status.as_u16(), headers, body }
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.monitor.shutdown())
     }
 }
 
@@ -57,8 +125,14 @@ fn app(stage: Stage, monitor: Monitor) -> App {
         clock: clock.clone(),
         gate: None,
         reload: None,
+        serve: None,
         started: Arc::default(),
     });
+    let keyring = Keyring::new(settings.clone(), store.clone(), clock.clone());
+    let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
+    let trail = Trail::new(store.clone());
+    let approvals = Approvals::new(store.clone(), clock.clone());
+    let errors = Errors::new(store.clone());
     App {
         settings,
         config_digest,
@@ -71,6 +145,11 @@ fn app(stage: Stage, monitor: Monitor) -> App {
         supervisor,
         monitor,
         readiness,
+        keyring,
+        meter,
+        trail,
+        approvals,
+        errors,
         control: Control::default(),
         reloader: Arc::new(Reloader {
             reread: Arc::new(reread),

@@ -1,7 +1,7 @@
 //! Route: an endpoint with its handler, types erased, and the single gate before it.
 use super::App;
 use crate::{
-    domain::{Caller, Fault, FaultKind, Permission},
+    domain::{Audited, Caller, Fault, FaultKind, Permission},
     protocol::{Endpoint, Streamed, Verb, path},
 };
 use futures_util::{Stream, StreamExt, future::BoxFuture, stream::BoxStream};
@@ -16,6 +16,8 @@ pub enum Body {
     Lines(BoxStream<'static, Bytes>),
 }
 
+/// What a request, encoded, is done to.
+type Object = fn(&[u8]) -> String;
 type Handler = Arc<dyn Fn(App, Caller, Bytes) -> BoxFuture<'static, Result<Body, Fault>> + Send + Sync>;
 
 #[derive(Clone)]
@@ -23,6 +25,10 @@ pub struct Route {
     pub path: String,
     pub verb: Verb,
     pub needs: Permission,
+    /// The endpoint's name, for the audit trail.
+    pub action: &'static str,
+    pub audited: Audited,
+    object: Object,
     handler: Handler,
 }
 
@@ -39,7 +45,17 @@ impl Route {
                 Ok(Body::Whole(encode(&handle(app, caller, request).await?)?))
             })
         });
-        Self { path: path(E::NAME), verb: E::VERB, needs: E::NEEDS, handler }
+        Self {
+            path: path(E::NAME),
+            verb: E::VERB,
+            needs: E::NEEDS,
+            action: E::NAME,
+            audited: E::AUDITED,
+            object: |raw| {
+                decode::<E::Request>(E::VERB, raw).map(|asked| E::object(&asked)).unwrap_or_default()
+            },
+            handler,
+        }
     }
 
     pub fn stream<E, F, Fut, S>(handle: F) -> Self
@@ -61,7 +77,15 @@ impl Route {
                 Ok(Body::Lines(lines.boxed()))
             })
         });
-        Self { path: path(E::NAME), verb: Verb::Read, needs: E::NEEDS, handler }
+        Self {
+            path: path(E::NAME),
+            verb: Verb::Read,
+            needs: E::NEEDS,
+            action: E::NAME,
+            audited: E::AUDITED,
+            object: |_| String::new(),
+            handler,
+        }
     }
 
     /// The gate: may this caller use this route?
@@ -69,13 +93,11 @@ impl Route {
         if caller.role.may(self.needs) {
             return Ok(());
         }
-        let needs = serde_json::to_string(&self.needs).unwrap_or_default();
+        let (needs, role, path) = (self.needs, caller.role, &self.path);
         let who = match &caller.agent {
             Some(agent) => format!("agent {agent}"),
-            None => format!("uid {}", caller.identity.uid),
+            None => caller.principal.to_string(),
         };
-        let role = format!("{:?}", caller.role).to_lowercase();
-        let path = &self.path;
         Err(Fault::new(
             FaultKind::Forbidden,
             format!("cannot use {path}: it needs {needs}, and {who} is {role}"),
@@ -83,9 +105,13 @@ impl Route {
         .hint("ask an administrator to add you under [access] in agentd.toml"))
     }
 
-    /// The gate first, then the handler.
-    pub async fn call(&self, app: App, caller: Caller, raw: Bytes) -> Result<Body, Fault> {
-        self.admit(&caller)?;
+    /// What the request is done to, as the audit trail calls it.
+    pub fn object(&self, raw: &[u8]) -> String {
+        (self.object)(raw)
+    }
+
+    /// The handler alone; whoever calls it has passed the gate.
+    pub(super) async fn handle(&self, app: App, caller: Caller, raw: Bytes) -> Result<Body, Fault> {
         (self.handler)(app, caller, raw).await
     }
 }

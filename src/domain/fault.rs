@@ -10,6 +10,8 @@ pub enum FaultKind {
     Usage,
     /// The configuration is wrong: mend the file.
     Config,
+    /// What the caller showed proves nothing: a key or a session that is wrong, over or revoked.
+    Unauthenticated,
     /// The caller may not do this.
     Forbidden,
     /// A policy refuses it, whoever asks.

@@ -20,6 +20,7 @@ mod report;
 mod request;
 mod score;
 mod select;
+mod serve;
 mod service;
 #[cfg(test)]
 mod service_fixture;
@@ -41,6 +42,7 @@ pub use reload::{Reload, Reloaded, Stage};
 pub use report::{REPORTERS, Reporter, parse, schema};
 pub use request::{Baseline, RunRequest};
 pub use score::{Scored, Terms, agrees, recompute, score};
+pub use serve::{Answered, Question, Serve, Served};
 pub use service::{Progress, Readiness, ReadinessParts, Reread, Started};
 pub use verify::{Disagreement, verify};
 pub use waiving::{WaiverEntry, WaiverRequest};

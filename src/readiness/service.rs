@@ -1,6 +1,6 @@
 //! Runs validations for the daemon: one at a time, followed by cursor, kept by the store.
 use super::{
-    CheckInfo, Gate, Reload, RunRequest,
+    CheckInfo, Gate, Reload, RunRequest, Serve,
     aside::Aside,
     checks::{self, CATEGORIES},
     conduct::{conduct, scratch},
@@ -53,6 +53,8 @@ pub struct ReadinessParts {
     pub started: Arc<OnceLock<Started>>,
     /// The daemon's own reload, to be carried out on scratch ground; without it that check cannot measure.
     pub reload: Option<Arc<dyn Reload>>,
+    /// The daemon's own gate and routes, to be asked on scratch ground; without it those checks cannot measure.
+    pub serve: Option<Arc<dyn Serve>>,
 }
 
 /// When the daemon began to start and how long it took until it answered.

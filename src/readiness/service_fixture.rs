@@ -65,6 +65,7 @@ pub async fn bench_in(home: TempDir) -> Bench {
         clock,
         gate: None,
         reload: None,
+        serve: None,
         started: Arc::default(),
     };
     Bench { readiness: Readiness::new(parts), store, home, on_disk }
@@ -81,7 +82,7 @@ pub fn caller() -> Caller {
 
 pub fn somebody(uid: u32, role: Role) -> Caller {
     let agent: Option<AgentName> = (role == Role::Agent).then(|| "orders".parse().expect("a name"));
-    Caller { identity: Identity { uid, gid: uid, pid: None }, role, agent }
+    Caller::by_socket(Identity { uid, gid: uid, pid: None }, role, agent)
 }
 
 impl Bench {

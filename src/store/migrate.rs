@@ -11,6 +11,12 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_uids.sql"),
     include_str!("migrations/0003_waivers.sql"),
+    include_str!("migrations/0004_identities.sql"),
+    include_str!("migrations/0005_audit.sql"),
+    include_str!("migrations/0006_quotas.sql"),
+    include_str!("migrations/0007_breakers.sql"),
+    include_str!("migrations/0008_errors.sql"),
+    include_str!("migrations/0009_approvals.sql"),
 ];
 
 /// "agdt": what the first migration writes into the file's header.

@@ -1,5 +1,6 @@
 //! The only room with SQL: one SQLite file, one writer, many readers. Domain types in and out.
 mod agents;
+mod audit;
 mod backup;
 mod columns;
 mod error;

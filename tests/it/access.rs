@@ -13,18 +13,26 @@ use std::{
 };
 
 fn caller(role: Role) -> Caller {
-    Caller { identity: Identity { uid: 4242, gid: 4242, pid: Some(1) }, role, agent: None }
+    Caller::by_socket(Identity { uid: 4242, gid: 4242, pid: Some(1) }, role, None)
 }
 
 /// The strongest role that must still be refused.
 fn too_low(needs: Permission) -> &'static [Role] {
     match needs {
-        Permission::FleetRead => &[Role::Agent],
-        Permission::AgentControl | Permission::ReadinessRun | Permission::ReadinessWaive => {
-            &[Role::Agent, Role::Viewer]
+        Permission::FleetRead => &[Role::Agent, Role::Service],
+        Permission::AgentControl
+        | Permission::ReadinessRun
+        | Permission::ReadinessWaive
+        | Permission::AuditRead
+        | Permission::ErrorResolve
+        | Permission::BreakerControl
+        | Permission::ApprovalGive => &[Role::Agent, Role::Service, Role::Viewer],
+        Permission::AccessAsk => &[Role::Agent, Role::Viewer],
+        Permission::SessionOwn => &[Role::Agent],
+        Permission::AgentReport => &[Role::Viewer, Role::Service],
+        Permission::PolicyChange | Permission::DaemonControl | Permission::AccessManage => {
+            &[Role::Agent, Role::Service, Role::Viewer, Role::Operator]
         }
-        Permission::AgentReport => &[Role::Viewer],
-        Permission::PolicyChange | Permission::DaemonControl => &[Role::Agent, Role::Viewer, Role::Operator],
     }
 }
 

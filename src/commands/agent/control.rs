@@ -7,7 +7,7 @@ use super::{
 use crate::{
     cli::{CliError, Ctl, Exit, one_line, render::why},
     daemon::{App, Route},
-    domain::{AgentName, AgentState, AgentStatus, Caller, Fault, InstanceId, Permission},
+    domain::{AgentName, AgentState, AgentStatus, Audited, Caller, Fault, InstanceId, Permission},
     protocol::{Endpoint, Verb},
 };
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,19 @@ pub struct Request {
 pub struct ScaleRequest {
     pub agent: AgentName,
     pub replicas: u32,
+}
+
+impl Request {
+    fn object(&self) -> String {
+        let names: Vec<String> = self.agents.iter().map(|name| format!("agent/{name}")).collect();
+        names.join(" ")
+    }
+}
+
+impl ScaleRequest {
+    fn object(&self) -> String {
+        format!("agent/{} to {}", self.agent, self.replicas)
+    }
 }
 
 /// What was taken on.
@@ -55,8 +68,13 @@ macro_rules! wish {
             const NAME: &'static str = $name;
             const VERB: Verb = Verb::Write;
             const NEEDS: Permission = Permission::AgentControl;
+            const AUDITED: Audited = Audited::Around;
             type Request = $request;
             type Reply = Accepted;
+
+            fn object(request: &$request) -> String {
+                request.object()
+            }
         }
     };
 }

@@ -2,7 +2,7 @@
 use crate::{
     cli::{CliError, Client, Ctl, Exit},
     daemon::{App, Route},
-    domain::{Caller, Fault, FaultKind, InstanceId, Permission},
+    domain::{Audited, Caller, Fault, FaultKind, InstanceId, Permission},
     protocol::{Endpoint, Verb},
 };
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,7 @@ impl Endpoint for Report {
     const NAME: &'static str = "agents/report";
     const VERB: Verb = Verb::Write;
     const NEEDS: Permission = Permission::AgentReport;
+    const AUDITED: Audited = Audited::Not;
     type Request = Request;
     type Reply = Reply;
 }
@@ -74,10 +75,10 @@ mod tests {
 
     #[test]
     fn an_agent_reports_for_no_other() {
-        let caller = |agent: Option<&str>| Caller {
-            identity: Identity { uid: 60_001, gid: 60_001, pid: Some(7) },
-            role: if agent.is_some() { Role::Agent } else { Role::Operator },
-            agent: agent.map(|name| name.parse().expect("a name")),
+        let caller = |agent: Option<&str>| {
+            let identity = Identity { uid: 60_001, gid: 60_001, pid: Some(7) };
+            let role = if agent.is_some() { Role::Agent } else { Role::Operator };
+            Caller::by_socket(identity, role, agent.map(|name| name.parse().expect("a name")))
         };
         let instance: InstanceId = "orders/1".parse().expect("an instance");
         assert!(speaks_for(&caller(Some("orders")), &instance).is_ok());

@@ -4,8 +4,8 @@ use crate::{
     config::AgentSystem,
     daemon::{App, Route},
     domain::{
-        AgentState, AgentStatus, Caller, DaemonStatus, Fault, FleetSnapshot, LastValidation, Permission,
-        ProbeState, ProbeStatus, RunState, Separation, StatusReport, TierStatus,
+        AgentState, AgentStatus, Audited, Caller, DaemonStatus, Fault, FleetSnapshot, LastValidation,
+        Permission, ProbeState, ProbeStatus, RunState, Separation, StatusReport, TierStatus,
     },
     protocol::{Endpoint, Verb},
     store::Store,
@@ -35,6 +35,7 @@ impl Endpoint for Status {
     const NAME: &'static str = "status";
     const VERB: Verb = Verb::Read;
     const NEEDS: Permission = Permission::FleetRead;
+    const AUDITED: Audited = Audited::Not;
     type Request = Request;
     type Reply = StatusReport;
 }

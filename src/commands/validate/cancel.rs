@@ -3,7 +3,7 @@ use super::serve::Started;
 use crate::{
     cli::{CliError, Ctl, Stops},
     daemon::App,
-    domain::{Caller, Fault, FaultKind, Permission, RunId},
+    domain::{Audited, Caller, Fault, FaultKind, Permission, RunId},
     protocol::{Endpoint, Verb},
 };
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,7 @@ impl Endpoint for Cancel {
     const NAME: &'static str = "readiness/cancel";
     const VERB: Verb = Verb::Write;
     const NEEDS: Permission = Permission::ReadinessRun;
+    const AUDITED: Audited = Audited::WithEffect;
     type Request = CancelRequest;
     type Reply = Started;
 }

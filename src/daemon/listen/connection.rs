@@ -160,7 +160,7 @@ mod tests {
             if self.refuses {
                 return Err(Fault::new(FaultKind::Forbidden, "cannot let you in"));
             }
-            Ok(Caller { identity, role: Role::Admin, agent: None })
+            Ok(Caller::by_socket(identity, Role::Admin, None))
         }
 
         fn answer(

@@ -1,0 +1,12 @@
+//! What is left of a quota or a rate, as every answer says it.
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allowance {
+    /// Requests in the whole of it.
+    pub limit: u64,
+    /// Requests left of it now.
+    pub remaining: u64,
+    /// Seconds until it is whole again, rounded up.
+    pub reset_s: u64,
+}

@@ -1,0 +1,1 @@
+-- 4: API keys and sessions; only hashes of what they are.

@@ -1,0 +1,1 @@
+-- 6: what each principal has used of its hour, in blocks.

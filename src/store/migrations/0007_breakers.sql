@@ -1,0 +1,1 @@
+-- 7: how each breaker stood, so that a restart does not forget an outage.

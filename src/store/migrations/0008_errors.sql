@@ -1,0 +1,1 @@
+-- 8: failures, and the groups that they fall into.

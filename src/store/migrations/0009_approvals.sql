@@ -1,0 +1,1 @@
+-- 9: who said yes or no to which exact action.
