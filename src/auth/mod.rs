@@ -8,9 +8,9 @@ mod roles;
 mod trail;
 
 pub use approvals::Approvals;
-pub use identify::{Directory, identify};
+pub use identify::{Directory, identify, still};
 pub use keyring::Keyring;
 pub use meter::Meter;
 pub use policy::{Names, Policy};
-pub use roles::Roles;
+pub use roles::{ApplicationRole, Decision, Grant, Granted, Reason, Roles};
 pub use trail::Trail;

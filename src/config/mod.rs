@@ -14,6 +14,7 @@ mod paths;
 mod problem;
 mod rest;
 mod restart;
+mod roles;
 mod schema;
 mod secret;
 mod settings;
@@ -34,6 +35,7 @@ pub use load::{Loaded, load};
 pub use paths::Paths;
 pub use problem::{Problem, Problems, Severity, SourceText};
 pub use restart::{BackoffRange, LatchRule, RestartSettings};
+pub use roles::{ClientsSettings, EveryClient, RoleSettings};
 pub use schema::json_schema;
 pub use secret::{check_reference, is_reference, resolve};
 pub use settings::{

@@ -1,6 +1,6 @@
 //! The file as one struct. The JSON Schema derived from it is what the file is checked against, so a key that is
 //! not here cannot be set, and a key that is here is documented.
-use super::{CheckSettings, RestartSettings};
+use super::{CheckSettings, ClientsSettings, RestartSettings, RoleSettings};
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,9 @@ pub struct Settings {
     pub contacts: BTreeMap<String, Contact>,
     pub daemon: DaemonSettings,
     pub access: AccessSettings,
+    /// Roles of yours in the applications, beside system, conversation, analytics, support and readonly.
+    #[serde(rename = "role", skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<RoleSettings>,
     pub store: StoreSettings,
     pub retention: RetentionSettings,
     pub readiness: ReadinessSettings,
@@ -43,6 +46,7 @@ impl Default for Settings {
             contacts: BTreeMap::new(),
             daemon: DaemonSettings::default(),
             access: AccessSettings::default(),
+            roles: Vec::new(),
             store: StoreSettings::default(),
             retention: RetentionSettings::default(),
             readiness: ReadinessSettings::default(),
@@ -261,6 +265,13 @@ pub struct AgentSettings {
     /// A key of [contacts].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// What it may do in the applications: system, conversation, analytics, support, readonly, or a [[role]] of yours.
+    /// Without one, nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Whose data it may see there: "all", or a list of clients' ids. Without it, nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clients: Option<ClientsSettings>,
     /// Agents and dependencies that must be ready first.
     #[serde(default)]
     pub depends_on: Vec<String>,

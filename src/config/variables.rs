@@ -1,12 +1,13 @@
 //! `AGENTD_*` variables and flags: each names one setting. Levels are joined by two underscores:
 //! `AGENTD_DAEMON__LOG__LEVEL` is `daemon.log.level`. Lists and tables are for the file.
 use super::{
-    check::{nearest, shown},
+    check::shown,
     problem::{Problem, SourceText},
     shape::{Shape, ShapeId, Shapes},
     suspect,
     tree::{Entry, Layer, LayerId, LayerKind, Node, Place, Table, Value},
 };
+use crate::domain::nearest;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What agentd and agentctl use for other ends, or hand to their agents: no settings.

@@ -5,7 +5,7 @@ use super::{
     listen::{Answer, Payload, Reply},
 };
 use crate::{
-    auth::{Directory, identify},
+    auth::{Directory, identify, still},
     domain::{Allowance, Caller, CorrelationId, Fault, FaultKind, Identity, Permission},
     errors::Failure,
     protocol::{PROTOCOL, PROTOCOL_HEADER, Verb},
@@ -71,7 +71,7 @@ impl Router {
         B: hyper::body::Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let caller = match caller {
+        let caller = match caller.and_then(|caller| self.still(caller)) {
             Ok(caller) => caller.for_request(CorrelationId(fastrand::u64(1..))),
             Err(fault) => return refuse(&fault),
         };
@@ -112,6 +112,12 @@ impl Router {
         };
         mark(reply.headers_mut(), correlation, allowance);
         reply
+    }
+
+    /// By the settings in force now, not by those of when it connected.
+    fn still(&self, caller: Caller) -> Result<Caller, Fault> {
+        let policy = self.inner.app.policy.borrow().clone();
+        still(caller, &policy, &self.inner.app.settings.borrow())
     }
 
     /// The gate and the handler, within a deadline; a panic in it is an answer too.

@@ -86,6 +86,26 @@ impl Permission {
             Self::ApprovalGive => "approval.give",
         }
     }
+
+    /// What it lets one do.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::FleetRead => "look: status, agents, probes, logs, reports",
+            Self::AgentControl => "start, stop, restart and scale agents",
+            Self::AgentReport => "report that an agent is alive",
+            Self::ReadinessRun => "run a validation, or cancel one",
+            Self::ReadinessWaive => "answer for a finding until a day, or take that back",
+            Self::PolicyChange => "change what the daemon runs by: reload the configuration",
+            Self::DaemonControl => "stop the daemon itself",
+            Self::AccessAsk => "ask what somebody may do in the applications; the answer is recorded",
+            Self::SessionOwn => "know oneself, open a session, end one's own",
+            Self::AccessManage => "make and revoke API keys, end other people's sessions",
+            Self::AuditRead => "read, verify and export the audit trail",
+            Self::ErrorResolve => "resolve, ignore and assign error groups",
+            Self::BreakerControl => "trip and reset breakers",
+            Self::ApprovalGive => "say yes or no to what somebody else wants to do",
+        }
+    }
 }
 
 impl fmt::Display for Permission {
@@ -148,6 +168,17 @@ impl Role {
             Self::Service => "service",
         }
     }
+
+    /// Who it is for.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Viewer => "looks at the fleet; sees no client's data",
+            Self::Operator => "runs the fleet, and answers for it",
+            Self::Admin => "everything; root and the daemon's own user always are",
+            Self::Agent => "one of the fleet: reports for itself, and nothing else",
+            Self::Service => "an application that asks what its users may do",
+        }
+    }
 }
 
 impl fmt::Display for Role {
@@ -197,7 +228,11 @@ impl Caller {
             role,
             agent,
             application_role: None,
-            clients: Clients::All,
+            clients: match role {
+                Role::Admin | Role::Operator => Clients::All,
+                // A viewer looks at the fleet, not at clients' data; what an agent may see, the file says.
+                Role::Viewer | Role::Agent | Role::Service => Clients::None,
+            },
             correlation: CorrelationId::default(),
         }
     }

@@ -2,6 +2,7 @@
 mod access;
 mod agent;
 mod allowance;
+mod application;
 mod audit;
 mod event;
 mod fault;
@@ -24,6 +25,7 @@ pub use agent::{
     RestartMode, UidGrant,
 };
 pub use allowance::Allowance;
+pub use application::{ApplicationPermission, KEPT_FOR_SYSTEM, ShippedRole, check_client};
 pub use audit::{Act, AuditEvent, AuditOutcome, Audited};
 pub use event::{Event, EventKind};
 pub use fault::{Fault, FaultKind};
@@ -37,5 +39,5 @@ pub use readiness::{
 pub use reading::{moment, percent};
 pub use status::{DaemonStatus, FleetVerdict, LastValidation, StatusReport, TierStatus};
 pub use store::{Percentiles, StoreStats};
-pub use text::{one_line, visible};
+pub use text::{nearest, one_line, visible};
 pub use waiver::{Affected, Comparison, Demands, FailOn, Standing, Waived, Waiver};

@@ -2,6 +2,7 @@
 mod agents;
 mod audit;
 mod backup;
+mod clients;
 mod columns;
 mod error;
 mod events;
@@ -26,7 +27,7 @@ pub use handle::Store;
 pub use open::ConnectionFacts;
 pub use proof::{
     BackupFacts, ConstraintFacts, Damage, Doomed, DurabilityFacts, IntegrityFacts, PoolFacts, RollbackFacts,
-    VersionFacts, damage, prove_versions, write_until_killed,
+    SightFacts, VersionFacts, damage, prove_versions, write_until_killed,
 };
 #[cfg(test)]
 pub(crate) use proof::{HASTY, PROGRAM, prove_flawed};

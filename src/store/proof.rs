@@ -1,10 +1,12 @@
 //! The store's controls, exercised: what is asked of it is really refused, undone, survived. Facts only, no judgement.
 //! Meant for a scratch store: some hold every reader, or write.
+mod clients;
 mod crash;
 mod exhaustion;
 mod integrity;
 mod versions;
 
+pub use clients::SightFacts;
 #[cfg(test)]
 pub(crate) use crash::tests::{HASTY, PROGRAM};
 pub use crash::{Doomed, write_until_killed};

@@ -1,16 +1,126 @@
-//! May a principal do something? Both ends.
+//! May a principal do something in the applications? Decided here, recorded always. Both ends.
 use crate::{
-    cli::{CliError, Ctl, Exit},
-    daemon::Route,
+    auth::{Decision, Granted, Roles},
+    cli::{CliError, Ctl, Exit, one_line},
+    daemon::{App, Route},
+    domain::{
+        Act, ApplicationPermission, AuditOutcome, Audited, Caller, Fault, Permission, Principal, check_client,
+    },
+    protocol::{Endpoint, Verb},
 };
+use serde::{Deserialize, Serialize};
+
+/// What a row of the audit trail says of a question at most, whatever was asked.
+const LONGEST_OBJECT: usize = 300;
 
 #[derive(clap::Args, Debug)]
-pub struct Args {}
-
-pub fn routes() -> Vec<Route> {
-    Vec::new()
+pub struct Args {
+    /// agent:NAME, service:NAME or user:UID; `me` for whoever asks
+    #[arg(value_name = "PRINCIPAL")]
+    principal: String,
+    /// Such as read_client_data; `agentctl auth role explain system` lists all 18
+    #[arg(value_name = "PERMISSION")]
+    permission: String,
+    /// The client that it is about, as the applications call it
+    #[arg(long, value_name = "ID")]
+    client: Option<String>,
 }
 
-pub async fn run(_args: Args, _ctl: &Ctl) -> Result<Exit, CliError> {
-    Ok(Exit::Ok)
+/// As text, so that what cannot be read is recorded too.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// Without one, the caller itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    pub permission: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Reply {
+    pub schema_version: u32,
+    pub principal: Principal,
+    pub permission: ApplicationPermission,
+    pub client: Option<String>,
+    #[serde(flatten)]
+    pub decision: Decision,
+}
+
+struct Can;
+impl Endpoint for Can {
+    const NAME: &'static str = "auth/can";
+    const VERB: Verb = Verb::Write;
+    const NEEDS: Permission = Permission::AccessAsk;
+    /// The decision is what is recorded, and without its row there is none.
+    const AUDITED: Audited = Audited::WithEffect;
+    type Request = Request;
+    type Reply = Reply;
+
+    fn object(request: &Request) -> String {
+        let who = request.principal.as_deref().unwrap_or("the caller");
+        object(who, &request.permission, request.client.as_deref())
+    }
+}
+
+pub fn routes() -> Vec<Route> {
+    vec![Route::to::<Can, _, _>(handle)]
+}
+
+async fn handle(app: App, caller: Caller, request: Request) -> Result<Reply, Fault> {
+    let principal = match &request.principal {
+        Some(text) => text.parse().map_err(Fault::usage)?,
+        None => caller.principal.clone(),
+    };
+    let permission = permission(&request.permission)?;
+    if let Some(client) = &request.client {
+        check_client(client).map_err(Fault::usage)?;
+    }
+    let client = request.client;
+    let granted = granted(&app, &caller, &principal);
+    let roles = Roles::of(&app.settings.borrow());
+    let decision = roles.decide(&principal, &granted, permission, client.as_deref());
+    let outcome = if decision.allowed { AuditOutcome::Done } else { AuditOutcome::Refused };
+    let object = object(&principal.to_string(), permission.as_str(), client.as_deref());
+    app.store.record_act(Act::new(&caller, Can::NAME, object), outcome, decision.reason.clone()).await?;
+    Ok(Reply { schema_version: 1, principal, permission, client, decision })
+}
+
+/// What is known of a principal: of the caller by what it showed, of agents by the file.
+fn granted(app: &App, caller: &Caller, principal: &Principal) -> Granted {
+    if *principal == caller.principal {
+        return Granted::from(caller);
+    }
+    Granted::by_file(&app.settings.borrow(), principal)
+}
+
+fn permission(text: &str) -> Result<ApplicationPermission, Fault> {
+    text.parse().map_err(|said: String| {
+        let fault = Fault::usage(format!("cannot decide this: {said}"));
+        match Permission::ALL.iter().find(|own| own.as_str() == text) {
+            Some(own) => fault.hint(format!(
+                "{own} is a permission at agentd itself: `agentctl auth role list` shows which roles have it"
+            )),
+            None => fault.hint("`agentctl auth role explain system` lists all there is"),
+        }
+    })
+}
+
+/// `agent:orders read_client_data of client 42`: bounded and on one line, whatever was asked.
+fn object(principal: &str, permission: &str, client: Option<&str>) -> String {
+    let client = client.map(|client| format!(" of client {client}")).unwrap_or_default();
+    one_line(&format!("{principal} {permission}{client}")).chars().take(LONGEST_OBJECT).collect()
+}
+
+pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
+    let Args { principal, permission, client } = args;
+    let principal = (principal != "me").then_some(principal);
+    let reply = ctl.client.call::<Can>(&Request { principal, permission, client }).await?;
+    ctl.output.print(&ctl.ui, &reply, |_| {
+        let Reply { principal, permission, client, decision, .. } = &reply;
+        let (word, style) = if decision.allowed { ("allowed", "32") } else { ("not allowed", "31") };
+        let asked = object(&principal.to_string(), permission.as_str(), client.as_deref());
+        format!("{}  {asked}\n{}\n", ctl.ui.paint(style, word), one_line(&decision.reason))
+    })?;
+    Ok(if reply.decision.allowed { Exit::Ok } else { Exit::Negative })
 }
