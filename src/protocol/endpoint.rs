@@ -9,6 +9,31 @@ pub enum Verb {
     Write,
 }
 
+/// One that names the permission it needs builds:
+/// ```
+/// # use agentctl::{domain::{Audited, Permission}, protocol::{Endpoint, Verb}};
+/// struct Show;
+/// impl Endpoint for Show {
+///     const NAME: &'static str = "show";
+///     const VERB: Verb = Verb::Read;
+///     const NEEDS: Permission = Permission::FleetRead;
+///     const AUDITED: Audited = Audited::Not;
+///     type Request = ();
+///     type Reply = ();
+/// }
+/// ```
+/// and one that names none does not:
+/// ```compile_fail,E0046
+/// # use agentctl::{domain::{Audited, Permission}, protocol::{Endpoint, Verb}};
+/// struct Show;
+/// impl Endpoint for Show {
+///     const NAME: &'static str = "show";
+///     const VERB: Verb = Verb::Read;
+///     const AUDITED: Audited = Audited::Not;
+///     type Request = ();
+///     type Reply = ();
+/// }
+/// ```
 pub trait Endpoint: 'static {
     /// Under `/v1/`: `agents/list`.
     const NAME: &'static str;

@@ -14,6 +14,7 @@ mod install;
 mod python;
 mod quickstart;
 mod reports;
+mod roles;
 mod saboteurs;
 mod support;
 mod validate;
