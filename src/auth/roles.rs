@@ -46,10 +46,10 @@ pub struct Decision {
     pub reason: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// From what is farthest from a yes to the yes itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
-    Granted,
     UnknownPrincipal,
     /// What it was granted is revoked or has expired.
     GrantOver,
@@ -60,6 +60,7 @@ pub enum Reason {
     ClientNotGranted,
     /// It may for some clients only, and the question named none.
     ClientNotNamed,
+    Granted,
 }
 
 /// The roles there are by the settings in force.
@@ -86,7 +87,21 @@ impl Roles {
         shipped.chain(self.roles.values().filter(|role| role.custom))
     }
 
+    /// By all that is known of a principal: one grant that allows is enough, since whoever has it may use it. Where none
+    /// does, the reason is that of the one that came nearest.
     pub fn decide(
+        &self,
+        principal: &Principal,
+        grants: &[Granted],
+        permission: ApplicationPermission,
+        client: Option<&str>,
+    ) -> Decision {
+        let decided = grants.iter().map(|granted| self.by_one(principal, granted, permission, client));
+        let nearest = decided.max_by_key(|decision| decision.why);
+        nearest.unwrap_or_else(|| self.by_one(principal, &Granted::Unknown, permission, client))
+    }
+
+    fn by_one(
         &self,
         principal: &Principal,
         granted: &Granted,
@@ -234,7 +249,7 @@ mod tests {
     fn ask(principal: &str, permission: &str, client: Option<&str>) -> Decision {
         let settings = settings();
         let principal: Principal = principal.parse().expect("a principal");
-        let granted = Granted::by_file(&settings, &principal);
+        let granted = [Granted::by_file(&settings, &principal)];
         Roles::of(&settings).decide(&principal, &granted, permission.parse().expect("a word"), client)
     }
 
@@ -286,11 +301,18 @@ mod tests {
         let roles = Roles::of(&settings());
         let who: Principal = "service:billing".parse().expect("a principal");
         let permission = ApplicationPermission::ReadAnalytics;
-        let over = Granted::Over("key 7f3a was revoked".into());
-        let decision = roles.decide(&who, &over, permission, None);
+        let over = || Granted::Over("key 7f3a was revoked".into());
+        let decision = roles.decide(&who, &[over()], permission, None);
         assert_eq!((decision.why, decision.reason.as_str()), (Reason::GrantOver, "key 7f3a was revoked"));
-        let now = Granted::Now(Grant { role: Some("analytics".into()), clients: Clients::None });
-        assert!(roles.decide(&who, &now, permission, None).allowed);
+        // One that is in force is enough, and none at all is nobody.
+        let now = |role: &str| Granted::Now(Grant { role: Some(role.into()), clients: Clients::None });
+        let ask = |grants: &[Granted]| roles.decide(&who, grants, permission, None);
+        for allowed in [vec![now("analytics"), over()], vec![over(), now("support"), now("analytics")]] {
+            assert!(ask(&allowed).allowed, "{allowed:?}");
+        }
+        let nearest = ask(&[Granted::Unknown, now("support"), over()]);
+        assert_eq!((nearest.allowed, nearest.why), (false, Reason::RoleLacksPermission));
+        assert_eq!(ask(&[]).why, Reason::UnknownPrincipal);
     }
 
     #[test]
@@ -316,7 +338,7 @@ mod tests {
             let clients = Clients::Only(granted.clone());
             let grant = Granted::Now(Grant { role: Some(role.name.into()), clients });
             let who: Principal = "service:x".parse().expect("a principal");
-            let decision = Roles::of(&Settings::default()).decide(&who, &grant, permission, Some(&asked));
+            let decision = Roles::of(&Settings::default()).decide(&who, &[grant], permission, Some(&asked));
             let wanted = role.permissions.contains(&permission) && granted.contains(&asked);
             prop_assert_eq!(decision.allowed, wanted, "{:?}", decision);
         }

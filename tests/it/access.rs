@@ -15,7 +15,7 @@ use rustix::{
 use std::{
     collections::BTreeSet,
     fs,
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     os::unix::{fs::MetadataExt, net::UnixStream, process::CommandExt},
     path::Path,
     process::Command,
@@ -136,15 +136,20 @@ fn whoever_has_no_role_comes_to_no_endpoint() {
     }
 }
 
+/// This thread alone, and for good.
+fn become_user(uid: u32) {
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(NOBODY));
+    set_thread_groups(&[]).expect("no groups");
+    set_thread_res_gid(gid, gid, gid).expect("a group");
+    set_thread_res_uid(uid, uid, uid).expect("a user");
+}
+
 /// Asked as somebody else by a thread that became them; only root can. The status, or 0 where it was held.
 fn ask_as(socket: &Path, uid: u32, questions: Vec<(String, String, &'static str)>) -> Vec<u16> {
     let socket = socket.to_owned();
     let asking = thread::spawn(move || {
         if am_root() {
-            let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(NOBODY));
-            set_thread_groups(&[]).expect("no groups");
-            set_thread_res_gid(gid, gid, gid).expect("a group");
-            set_thread_res_uid(uid, uid, uid).expect("a user");
+            become_user(uid);
         }
         questions
             .iter()
@@ -168,6 +173,49 @@ fn ask(socket: &Path, verb: &str, path: &str, body: &str) -> io::Result<u16> {
         Err(error) => Err(error),
         Ok(_) => Ok(line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()),
     }
+}
+
+/// One more request on a connection that stays open; its status.
+fn ask_again(stream: &mut UnixStream) -> u16 {
+    write!(stream, "GET /v1/status HTTP/1.1\r\nHost: agentd\r\n\r\n").expect("asked");
+    let mut reader = BufReader::new(stream);
+    let (mut status, mut length) = (0, 0);
+    for number in 0.. {
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("a head");
+        let line = line.trim_end().to_lowercase();
+        if number == 0 {
+            status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        } else if let Some(bytes) = line.strip_prefix("content-length: ") {
+            length = bytes.parse().expect("a length");
+        } else if line.is_empty() {
+            break;
+        }
+    }
+    reader.read_exact(&mut vec![0; length]).expect("a body");
+    status
+}
+
+#[test]
+fn a_role_that_a_reload_takes_away_is_gone_on_connections_that_are_open() {
+    if !am_root() {
+        return; // it takes a second user
+    }
+    const VIEWER_UID: u32 = 50_003;
+    let group = format!("socket_group = \"{NOBODY}\"");
+    let daemon = Daemon::start(&guarded(&format!("{group}\nviewer_users = [\"{VIEWER_UID}\"]")));
+    let mut stream = thread::scope(|scope| {
+        let connecting = scope.spawn(|| {
+            become_user(VIEWER_UID);
+            UnixStream::connect(daemon.socket()).expect("let in")
+        });
+        connecting.join().expect("connected")
+    });
+    assert_eq!(ask_again(&mut stream), 200);
+    assert_eq!(ask_again(&mut stream), 200, "the connection did not stay open");
+    daemon.rewrite(&guarded(&group));
+    daemon.ctl(["config", "reload"]).exits(0);
+    assert_eq!(ask_again(&mut stream), 403);
 }
 
 #[test]

@@ -69,37 +69,41 @@ pub fn routes() -> Vec<Route> {
 
 async fn handle(app: App, caller: Caller, request: Request) -> Result<Reply, Fault> {
     let principal = match &request.principal {
-        Some(text) => text.parse().map_err(Fault::usage)?,
+        Some(text) => text.parse().map_err(undecidable)?,
         None => caller.principal.clone(),
     };
     let permission = permission(&request.permission)?;
     if let Some(client) = &request.client {
-        check_client(client).map_err(Fault::usage)?;
+        check_client(client).map_err(undecidable)?;
     }
     let client = request.client;
-    let granted = granted(&app, &caller, &principal);
+    let grants = grants(&app, &caller, &principal);
     let roles = Roles::of(&app.settings.borrow());
-    let decision = roles.decide(&principal, &granted, permission, client.as_deref());
+    let decision = roles.decide(&principal, &grants, permission, client.as_deref());
     let outcome = if decision.allowed { AuditOutcome::Done } else { AuditOutcome::Refused };
     let object = object(&principal.to_string(), permission.as_str(), client.as_deref());
     app.store.record_act(Act::new(&caller, Can::NAME, object), outcome, decision.reason.clone()).await?;
     Ok(Reply { schema_version: 1, principal, permission, client, decision })
 }
 
-/// What is known of a principal: of the caller by what it showed, of agents by the file.
-fn granted(app: &App, caller: &Caller, principal: &Principal) -> Granted {
+/// All that is known of a principal: of the caller by what it showed, of agents by the file.
+fn grants(app: &App, caller: &Caller, principal: &Principal) -> Vec<Granted> {
     if *principal == caller.principal {
-        return Granted::from(caller);
+        return vec![Granted::from(caller)];
     }
-    Granted::by_file(&app.settings.borrow(), principal)
+    vec![Granted::by_file(&app.settings.borrow(), principal)]
+}
+
+fn undecidable(said: String) -> Fault {
+    Fault::usage(format!("cannot decide this: {said}"))
 }
 
 fn permission(text: &str) -> Result<ApplicationPermission, Fault> {
     text.parse().map_err(|said: String| {
-        let fault = Fault::usage(format!("cannot decide this: {said}"));
+        let fault = undecidable(said);
         match Permission::ALL.iter().find(|own| own.as_str() == text) {
             Some(own) => fault.hint(format!(
-                "{own} is a permission at agentd itself: `agentctl auth role list` shows which roles have it"
+                "{own} is a permission at agentd itself: `agentctl auth role list -o wide` shows which roles have it"
             )),
             None => fault.hint("`agentctl auth role explain system` lists all there is"),
         }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     domain::{AuditOutcome, Fault},
-    readiness::{Evidence, Found, Ground, Proof, Serve, Served, check::settle},
+    readiness::{Evidence, Found, Ground, Proof, ScratchFleet, Serve, Served, check::settle},
 };
 use futures_util::FutureExt;
 use serde_json::{Value, json};
@@ -48,51 +48,53 @@ pub async fn decided(evidence: &Evidence) -> Found {
 
 async fn exercise(ground: &Ground, serve: Arc<dyn Serve>) -> Found {
     let exercise = async {
-        let overlay = json!({ "access": Asker::access(), "role": [FRONT_DESK.clone()], "agent": agents() });
+        let overlay = json!({ "access": Asker::access(), "role": roles(), "agent": agents() });
         let fleet = ground.fleet(overlay, false).await?;
         let served = asking::open(ground, &fleet, serve).await;
-
-        let mut proof = Proof::default();
-        let pairs = pairs();
-        let bodies = pairs.iter().map(|(permission, role)| may(role, permission, None)).collect();
-        let answers = asked(&*served, bodies).await;
-        let mut given = 0;
-        for ((permission, role), answer) in pairs.iter().zip(&answers) {
-            let wanted = *role == "system" || has(permission, role);
-            given += usize::from(answer.body["allowed"] == true);
-            if answer.status != 200 || answer.body["allowed"] != wanted {
-                let should = if wanted { "has it" } else { "does not have it" };
-                proof
-                    .holds(false, format!("{permission} for role {role}, which {should}: {}", answer.said()));
-            }
-        }
-        let lines: usize = ROLES.len() * MATRIX.len();
-        proof.holds(
-            answers.len() == lines && given > 0 && given < lines,
-            format!("{lines} questions of role and permission: {given} allowed, {} not", lines - given),
-        );
-        let others = asked(&*served, OTHERS.iter().map(Other::body).collect()).await;
-        for (other, answer) in OTHERS.iter().zip(&others) {
-            let held = answer.status == 200
-                && answer.body["allowed"] == other.allowed
-                && answer.body["why"] == other.why;
-            proof.holds(held, format!("{}: {}", other.what, answer.said()));
-        }
-        for (what, body) in unreadable() {
-            let answer = Asker::Operator.write(&*served, PATH, body).await;
-            proof.holds(answer.status == 400, format!("{what}: {}", answer.said()));
-        }
-        for asker in [Asker::Viewer, Asker::Stranger] {
-            let answer = asker.write(&*served, PATH, may("system", "read_analytics", None)).await;
-            proof.holds(answer.status == 403, format!("asked by {asker}: {}", answer.said()));
-        }
-        recorded(&mut proof, &fleet, answers.iter().chain(&others)).await?;
+        let judged = ask_all(&*served, &fleet).await;
         served.close().await;
         fleet.finish().await;
-        Ok(proof
-            .judge(format!("{lines} pairs of role and permission are decided as written down, and recorded")))
+        judged
     };
     settle(exercise.await)
+}
+
+async fn ask_all(served: &dyn Served, fleet: &ScratchFleet) -> Result<Found, Fault> {
+    let mut proof = Proof::default();
+    let pairs = pairs();
+    let bodies = pairs.iter().map(|(permission, role)| may(role, permission, None)).collect();
+    let answers = asked(served, bodies).await;
+    let mut given = 0;
+    for ((permission, role), answer) in pairs.iter().zip(&answers) {
+        let wanted = *role == "system" || has(permission, role);
+        given += usize::from(answer.body["allowed"] == true);
+        if answer.status != 200 || answer.body["allowed"] != wanted {
+            let should = if wanted { "has it" } else { "does not have it" };
+            proof.holds(false, format!("{permission} for role {role}, which {should}: {}", answer.said()));
+        }
+    }
+    let lines: usize = ROLES.len() * MATRIX.len();
+    proof.holds(
+        answers.len() == lines && given > 0 && given < lines,
+        format!("{lines} questions of role and permission: {given} allowed, {} not", lines - given),
+    );
+    let others = asked(served, OTHERS.iter().map(Other::body).collect()).await;
+    for (other, answer) in OTHERS.iter().zip(&others) {
+        let held = answer.status == 200
+            && answer.body["allowed"] == (other.why == "granted")
+            && answer.body["why"] == other.why;
+        proof.holds(held, format!("{}: {}", other.what, answer.said()));
+    }
+    for (what, body) in unreadable() {
+        let answer = Asker::Operator.write(served, PATH, body).await;
+        proof.holds(answer.status == 400, format!("{what}: {}", answer.said()));
+    }
+    for asker in [Asker::Viewer, Asker::Stranger] {
+        let answer = asker.write(served, PATH, may("system", "read_analytics", None)).await;
+        proof.holds(answer.status == 403, format!("asked by {asker}: {}", answer.said()));
+    }
+    recorded(&mut proof, fleet, answers.iter().chain(&others)).await?;
+    Ok(proof.judge(format!("{lines} pairs of role and permission are decided as written down, and recorded")))
 }
 
 /// As an operator, each body.
@@ -132,9 +134,13 @@ fn agents() -> Vec<Value> {
     whole.chain(some).collect()
 }
 
-static FRONT_DESK: std::sync::LazyLock<Value> = std::sync::LazyLock::new(
-    || json!({ "name": "front-desk", "permissions": ["cancel_appointments", "access_logs"] }),
-);
+/// One of the file's own, and one that the loader would refuse: whatever a file says, what ships stays what it is.
+fn roles() -> Value {
+    json!([
+        { "name": "front-desk", "permissions": ["cancel_appointments", "access_logs"] },
+        { "name": "readonly", "permissions": ["system_config"] },
+    ])
+}
 
 fn may(agent: &str, permission: &str, client: Option<&str>) -> Value {
     json!({ "principal": format!("agent:{agent}"), "permission": permission, "client": client })
@@ -146,7 +152,6 @@ struct Other {
     principal: &'static str,
     permission: &'static str,
     client: Option<&'static str>,
-    allowed: bool,
     why: &'static str,
 }
 
@@ -163,7 +168,7 @@ const fn other(
     client: Option<&'static str>,
     why: &'static str,
 ) -> Other {
-    Other { what, principal, permission, client, allowed: why.len() == "granted".len(), why }
+    Other { what, principal, permission, client, why }
 }
 
 const OTHERS: &[Other] = &[
@@ -201,7 +206,7 @@ fn unreadable() -> [(&'static str, Value); 4] {
 /// Each answer has a row that says the same.
 async fn recorded<'a>(
     proof: &mut Proof,
-    fleet: &crate::readiness::ScratchFleet,
+    fleet: &ScratchFleet,
     answers: impl Iterator<Item = &'a Asked>,
 ) -> Result<(), Fault> {
     let rows = fleet.store().audit_events(0, 10_000).await?;

@@ -226,7 +226,7 @@ impl Fake {
             (Broken::MakesRootAllMighty, _) if &*principal.name == "0" => return yes(Reason::Granted),
             _ => {}
         }
-        let mut decision = roles.decide(principal, &granted, permission, client.as_deref());
+        let mut decision = roles.decide(principal, &[granted], permission, client.as_deref());
         decision.allowed = match (self.broken, decision.role.as_deref(), permission) {
             (Broken::GivesSupportRefunds, Some("support"), P::RefundPayments) => true,
             (Broken::TakesReportsFromAnalytics, Some("analytics"), P::GenerateReports) => false,

@@ -32,68 +32,72 @@ async fn exercise(ground: &Ground, (serve, gate): (Arc<dyn Serve>, Arc<dyn Gate>
         });
         let fleet = ground.fleet(json!({ "access": Asker::access(), "agent": [agent] }), false).await?;
         let served = asking::open(ground, &fleet, serve).await;
-        let mut askers = vec![
-            Asker::Admin,
-            Asker::Operator,
-            Asker::Viewer,
-            Asker::OperatorByGroup,
-            Asker::ViewerByGroup,
-            Asker::Stranger,
-        ];
-        // Only root gives agents a uid of their own; without one, nobody can be told for an agent here.
-        let uids = fleet.store().kept_of_agents().await?.uids;
-        askers.extend(
-            uids.iter().find(|grant| grant.agent.as_str() == AGENT).map(|grant| Asker::Agent(grant.uid)),
-        );
-
-        let routes: Vec<(String, Permission)> =
-            gate.ask(Role::Admin).await.into_iter().map(|answer| (answer.path, answer.needs)).collect();
-        let pairs: Vec<(Asker, &str, Permission)> = askers
-            .iter()
-            .flat_map(|asker| routes.iter().map(|(path, needs)| (*asker, path.as_str(), *needs)))
-            .collect();
-        let mut questions = Vec::with_capacity(pairs.len());
-        for (asker, path, _) in &pairs {
-            questions.push(question(&*served, *asker, path).boxed());
-        }
-        let answers = asking::answers(questions).await;
-
-        let mut proof = Proof::default();
-        let (mut admitted, mut refused) = (0, Vec::new());
-        for ((asker, path, needs), answer) in pairs.iter().zip(&answers) {
-            let through = !matches!(answer.status, 401 | 403);
-            if through != may(*asker, path, *needs) {
-                let did = if through { "let through to" } else { "refused at" };
-                let line = format!("{asker} was {did} {path}, which needs {needs}: {}", answer.said());
-                proof.holds(false, line);
-            }
-            if matches!(answer.status, 405 | 429 | 500..) {
-                return Err(Fault::internal(format!("cannot ask {path} as {asker}: {}", answer.said())));
-            }
-            if through {
-                admitted += 1;
-            } else {
-                refused.push((*asker, *path));
-            }
-        }
-        proof.holds(
-            admitted > 0 && !refused.is_empty(),
-            format!(
-                "{} questions at {} routes: {admitted} let through, {} refused",
-                answers.len(),
-                routes.len(),
-                refused.len()
-            ),
-        );
-        if askers.len() == 6 {
-            proof.holds(true, "not as root: no agent has a uid of its own here, so none was asked");
-        }
-        recorded(&mut proof, &fleet, &refused).await?;
+        let judged = ask_all(&*served, &*gate, &fleet).await;
         served.close().await;
         fleet.finish().await;
-        Ok(proof.judge("each role reaches what it may, and nobody else reaches anything"))
+        judged
     };
     settle(exercise.await)
+}
+
+async fn ask_all(served: &dyn Served, gate: &dyn Gate, fleet: &ScratchFleet) -> Result<Found, Fault> {
+    let mut askers = vec![
+        Asker::Admin,
+        Asker::Operator,
+        Asker::Viewer,
+        Asker::OperatorByGroup,
+        Asker::ViewerByGroup,
+        Asker::Stranger,
+    ];
+    // Only root gives agents a uid of their own; without one, nobody can be told for an agent here.
+    let uids = fleet.store().kept_of_agents().await?.uids;
+    askers
+        .extend(uids.iter().find(|grant| grant.agent.as_str() == AGENT).map(|grant| Asker::Agent(grant.uid)));
+
+    let routes: Vec<(String, Permission)> =
+        gate.ask(Role::Admin).await.into_iter().map(|answer| (answer.path, answer.needs)).collect();
+    let pairs: Vec<(Asker, &str, Permission)> = askers
+        .iter()
+        .flat_map(|asker| routes.iter().map(|(path, needs)| (*asker, path.as_str(), *needs)))
+        .collect();
+    let mut questions = Vec::with_capacity(pairs.len());
+    for (asker, path, _) in &pairs {
+        questions.push(question(served, *asker, path).boxed());
+    }
+    let answers = asking::answers(questions).await;
+
+    let mut proof = Proof::default();
+    let (mut admitted, mut refused) = (0, Vec::new());
+    for ((asker, path, needs), answer) in pairs.iter().zip(&answers) {
+        let through = !matches!(answer.status, 401 | 403);
+        if through != may(*asker, path, *needs) {
+            let did = if through { "let through to" } else { "refused at" };
+            let line = format!("{asker} was {did} {path}, which needs {needs}: {}", answer.said());
+            proof.holds(false, line);
+        }
+        if matches!(answer.status, 405 | 429 | 500..) {
+            return Err(Fault::internal(format!("cannot ask {path} as {asker}: {}", answer.said())));
+        }
+        if through {
+            admitted += 1;
+        } else {
+            refused.push((*asker, *path));
+        }
+    }
+    proof.holds(
+        admitted > 0 && !refused.is_empty(),
+        format!(
+            "{} questions at {} routes: {admitted} let through, {} refused",
+            answers.len(),
+            routes.len(),
+            refused.len()
+        ),
+    );
+    if askers.len() == 6 {
+        proof.holds(true, "not as root: no agent has a uid of its own here, so none was asked");
+    }
+    recorded(&mut proof, fleet, &refused).await?;
+    Ok(proof.judge("each role reaches what it may, and nobody else reaches anything"))
 }
 
 /// A request that no handler acts on: a query that says nothing, or a body that is not a table.
