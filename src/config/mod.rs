@@ -1,4 +1,5 @@
 //! The one manifest, `agentd.toml`: what may stand in it, how it is read, where each value came from.
+mod access;
 mod appraise;
 mod check;
 mod declared;
@@ -28,6 +29,7 @@ mod variables;
 mod verify;
 mod view;
 
+pub use access::AccessSettings;
 pub use appraise::{Appraisal, Issued, appraise};
 pub use declared::CheckSettings;
 pub use kinds::{Kind, Kinds, OptionProblem, read_options};
@@ -39,8 +41,8 @@ pub use roles::{ClientsSettings, EveryClient, RoleSettings};
 pub use schema::json_schema;
 pub use secret::{check_reference, is_reference, resolve};
 pub use settings::{
-    AccessSettings, AgentSettings, AgentSystem, Cgroups, Contact, DaemonSettings, DependencySettings, Limits,
-    LogSettings, ProbeSettings, ReadinessSettings, RetentionSettings, Settings, StoreSettings,
+    AgentSettings, AgentSystem, Cgroups, Contact, DaemonSettings, DependencySettings, Limits, LogSettings,
+    ProbeSettings, ReadinessSettings, RetentionSettings, Settings, StoreSettings,
 };
 pub use source::{Sources, candidates};
 pub use suspect::name_is_secret;

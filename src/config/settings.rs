@@ -1,6 +1,6 @@
 //! The file as one struct. The JSON Schema derived from it is what the file is checked against, so a key that is
 //! not here cannot be set, and a key that is here is documented.
-use super::{CheckSettings, ClientsSettings, RestartSettings, RoleSettings};
+use super::{AccessSettings, CheckSettings, ClientsSettings, RestartSettings, RoleSettings};
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -140,22 +140,6 @@ impl Default for LogSettings {
     fn default() -> Self {
         Self { level: "info".into(), dir: None, keep: 7, agent_max_size: ByteSize(10 << 20), agent_keep: 3 }
     }
-}
-
-/// Who may do what, by Unix user and group. Root and the daemon's own user are always admin.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct AccessSettings {
-    /// User names or numbers.
-    pub admin_users: Vec<String>,
-    pub operator_users: Vec<String>,
-    pub viewer_users: Vec<String>,
-    /// Group names or numbers; the primary group of the caller counts, as the kernel reports it.
-    pub admin_groups: Vec<String>,
-    pub operator_groups: Vec<String>,
-    pub viewer_groups: Vec<String>,
-    /// The group that the socket belongs to, so that its members may connect.
-    pub socket_group: Option<String>,
 }
 
 /// The SQLite store. Defaults of document 000: 10 to 50 connections.

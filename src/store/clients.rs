@@ -35,7 +35,7 @@ impl Which<'_> {
 impl ClientTable {
     pub fn seen_by<'a>(self, clients: &'a Clients, connection: &'a Connection) -> ClientRows<'a> {
         let ids = match clients {
-            Clients::Only(ids) => serde_json::Value::from_iter(ids.iter().map(String::as_str)).to_string(),
+            Clients::Only(ids) => serde_json::json!(ids).to_string(),
             Clients::All | Clients::None => String::new(),
         };
         ClientRows { connection, table: self, clients, ids }
