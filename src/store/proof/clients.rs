@@ -73,12 +73,12 @@ fn facts(connection: &Connection, clients: &Clients) -> Answer<SightFacts> {
     })?;
     let changed = undone(connection, || {
         for key in keys() {
-            rows.change(&key, "text = 'changed'", &[])?;
+            whole(connection, || rows.change(&key, "text = 'changed'", &[]))?;
         }
         touched(connection)
     })?;
     let changed_together = undone(connection, || {
-        rows.change_all(&Which::ALL, "text = 'changed'", &[])?;
+        whole(connection, || rows.change_all(&Which::ALL, "text = 'changed'", &[]))?;
         touched(connection)
     })?;
     let deleted = undone(connection, || {
@@ -119,6 +119,13 @@ fn undone<T>(connection: &Connection, attempt: impl FnOnce() -> Answer<T>) -> An
     let end = attempt();
     connection.execute_batch("ROLLBACK TO clients; RELEASE clients")?;
     end
+}
+
+/// As the store does it: what ends in an error has changed nothing.
+fn whole<T>(connection: &Connection, attempt: impl FnOnce() -> Answer<T>) -> Answer<()> {
+    connection.execute_batch("SAVEPOINT one")?;
+    let end = if attempt().is_ok() { "RELEASE one" } else { "ROLLBACK TO one; RELEASE one" };
+    Ok(connection.execute_batch(end)?)
 }
 
 fn touched(connection: &Connection) -> Answer<Vec<i64>> {
