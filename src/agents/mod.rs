@@ -41,3 +41,4 @@ mod supervisor;
 mod users;
 
 pub use supervisor::{ApplyReport, LogQuery, Supervisor, SupervisorParts};
+pub use users::AgentUsers;

@@ -5,6 +5,7 @@ use super::{
     listen::{Access, Admission, Bound, Bounds, Server},
     lock::Lock,
     logging::LevelSwitch,
+    manifest::kept_from_agents,
     rehearsal::Rehearsal,
     reload::{Fresh, Reloader, Reread, resolve},
     roster::Roster,
@@ -51,6 +52,9 @@ impl Plan {
     pub fn read(sources: Sources, routes: Vec<Route>) -> Result<Self, Fault> {
         let began = Instant::now();
         let loaded = config::load(&sources, &kinds()).map_err(|problems| unusable(&problems))?;
+        if let Some(file) = &loaded.file {
+            kept_from_agents(file, &loaded.settings)?;
+        }
         let reread = move || {
             let loaded = config::load(&sources, &kinds()).map_err(|problems| unusable(&problems))?;
             Ok(Fresh { settings: loaded.settings, digest: loaded.digest })

@@ -8,6 +8,7 @@ mod lifecycle;
 mod listen;
 mod lock;
 mod logging;
+mod manifest;
 mod notify;
 mod rehearsal;
 mod reload;

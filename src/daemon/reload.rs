@@ -1,6 +1,6 @@
 //! A new configuration without a restart: validated first, applied as a difference, refused whole if invalid.
 //! What cannot change while we run is named, never silently ignored.
-use super::{App, logging::LevelSwitch, notify};
+use super::{App, logging::LevelSwitch, manifest::kept_from_agents, notify};
 use crate::{
     agents::ApplyReport,
     auth::{Names, Policy},
@@ -67,7 +67,12 @@ impl App {
     pub(super) async fn reload_alone(&self) -> Result<ReloadReport, Fault> {
         let reloader = &self.reloader;
         let reread = Arc::clone(&reloader.reread);
-        let read = tokio::task::spawn_blocking(move || reread());
+        let file = self.config_file.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let fresh = reread()?;
+            file.map_or(Ok(()), |file| kept_from_agents(&file, &fresh.settings))?;
+            Ok::<_, Fault>(fresh)
+        });
         let fresh = tokio::time::timeout(READ_DEADLINE, read)
             .await
             .map_err(|_late| {

@@ -33,6 +33,7 @@ mod waiver;
 mod waiving;
 
 pub use check::{Check, CheckInfo, Found, Proof};
+pub use checks::way_to;
 pub use claim::{Claim, claim};
 pub use compare::{Change, Move, State, changes, compare};
 pub use evidence::Evidence;

@@ -10,6 +10,7 @@ mod security;
 
 use super::Check;
 use crate::domain::Category;
+pub use security::way_to;
 
 pub struct Section {
     pub category: Category,
