@@ -70,7 +70,7 @@ struct Checked {
 }
 
 pub fn routes() -> Vec<Route> {
-    vec![Route::to::<Reload, _, _>(handle)]
+    vec![Route::to::<Reload, _, _>(handle).given(|app| Box::pin(async move { app.manifest().await }))]
 }
 
 async fn handle(app: App, _caller: Caller, _request: Request) -> Result<ReloadReport, Fault> {

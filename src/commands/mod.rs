@@ -6,6 +6,7 @@ use crate::{
 };
 
 mod agent;
+mod approval;
 mod auth;
 mod check;
 mod completion;
@@ -55,6 +56,7 @@ commands! {
     Validate => validate,
     Check => check,
     Waiver => waiver,
+    Approval => approval,
     Auth => auth,
     Doctor => doctor,
     Report => report,

@@ -1,5 +1,6 @@
 //! The one manifest, `agentd.toml`: what may stand in it, how it is read, where each value came from.
 mod appraise;
+mod approvals;
 mod check;
 mod declared;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod verify;
 mod view;
 
 pub use appraise::{Appraisal, Issued, appraise};
+pub use approvals::{ApprovalSettings, ApprovedBy};
 pub use declared::CheckSettings;
 pub use kinds::{Kind, Kinds, OptionProblem, read_options};
 pub use load::{Loaded, load};

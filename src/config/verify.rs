@@ -162,6 +162,7 @@ impl Verifier<'_> {
             ("/daemon/stop_deadline", settings.daemon.stop_deadline),
             ("/store/checkout_timeout", store.checkout_timeout),
             ("/readiness/check_deadline", settings.readiness.check_deadline),
+            ("/approvals/valid_for", settings.approvals.valid_for),
         ] {
             self.not_zero(pointer, period.0);
         }

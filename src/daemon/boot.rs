@@ -145,7 +145,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let keyring = Keyring::new(settings.clone(), store.clone(), clock.clone());
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
-    let approvals = Approvals::new(store.clone(), clock.clone());
+    let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
     let errors = Errors::new(store.clone());
     let app = App {
         settings,

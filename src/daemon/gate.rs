@@ -1,4 +1,5 @@
-//! What stands before every handler, in order: who is it, has it room left, may it, and what is written of it.
+//! What stands before every handler, in order: who is it, has it room left, may it, did somebody else say yes where that
+//! is needed, and what is written of it.
 use super::{App, Body, Route};
 use crate::domain::{Act, Allowance, Audited, Caller, Fault, FaultKind};
 use hyper::body::Bytes;
@@ -34,6 +35,10 @@ pub async fn pass(app: &App, asked: Asked) -> (Result<Body, Fault>, Option<Allow
         refused(app, &route, &caller, &raw, &fault).await;
         return (Err(fault), allowance);
     }
+    if let Err(fault) = approved(app, &route, &caller, &raw).await {
+        refused(app, &route, &caller, &raw, &fault).await;
+        return (Err(fault), allowance);
+    }
     (answer(app, route, caller, raw).await, allowance)
 }
 
@@ -53,6 +58,15 @@ async fn recognise(
         }
         (caller, fault)
     })
+}
+
+/// Where the manifest makes it wait for somebody's yes: is there one, for exactly this?
+async fn approved(app: &App, route: &Route, caller: &Caller, raw: &Bytes) -> Result<(), Fault> {
+    if !app.approvals.needed(route.action) {
+        return Ok(());
+    }
+    let action = route.exact(app.clone(), raw).await?;
+    app.approvals.claim(caller, action, app.supervisor.separation()).await
 }
 
 /// The handler, with its row in the trail.

@@ -108,6 +108,11 @@ async fn within(limit: Duration, what: &str, step: impl Future<Output = ()>) {
 }
 
 async fn reload(app: App) {
+    // A signal says nothing of who sends it, so nobody's approval can be asked for.
+    if app.approvals.needed("config/reload") {
+        tracing::error!("not reloaded: config/reload needs an approval; use `agentctl config reload`");
+        return;
+    }
     // It logs its own outcome.
     let _ = app.reload().await;
 }

@@ -131,7 +131,7 @@ fn app(stage: Stage, monitor: Monitor) -> App {
     let keyring = Keyring::new(settings.clone(), store.clone(), clock.clone());
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
-    let approvals = Approvals::new(store.clone(), clock.clone());
+    let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
     let errors = Errors::new(store.clone());
     App {
         settings,

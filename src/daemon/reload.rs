@@ -63,6 +63,21 @@ impl App {
         outcome
     }
 
+    /// The file that a reload would read, and what is in it: an approval is for that content and no other.
+    pub async fn manifest(&self) -> Result<String, Fault> {
+        let Some(path) = self.config_file.clone() else { return Ok("no manifest".into()) };
+        let read = tokio::task::spawn_blocking(move || {
+            let text = std::fs::read(&*path).map_err(|error| {
+                Fault::new(FaultKind::Config, format!("cannot read {}: {error}", path.display()))
+                    .hint("nothing was reloaded; the old configuration stays in force")
+            })?;
+            let hash = ring::digest::digest(&ring::digest::SHA256, &text);
+            let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+            Ok(format!("{}, SHA-256 {hash}", path.display()))
+        });
+        read.await.map_err(|panic| Fault::internal(format!("cannot read the manifest: {panic}")))?
+    }
+
     /// Without a word to systemd or the log: a rehearsal is not the daemon's own reload.
     pub(super) async fn reload_alone(&self) -> Result<ReloadReport, Fault> {
         let reloader = &self.reloader;

@@ -1,12 +1,13 @@
 //! Route: an endpoint with its handler, types erased, and the single gate before it.
 use super::App;
 use crate::{
-    domain::{Audited, Caller, Fault, FaultKind, Permission},
+    domain::{Action, Audited, Caller, Fault, FaultKind, Permission},
     protocol::{Endpoint, Streamed, Verb, path},
 };
 use futures_util::{Stream, StreamExt, future::BoxFuture, stream::BoxStream};
 use hyper::body::Bytes;
 use serde::Serialize;
+use serde_json::Value;
 use std::{future::Future, sync::Arc};
 
 /// A reply, encoded.
@@ -18,6 +19,10 @@ pub enum Body {
 
 /// What a request, encoded, is done to.
 type Object = fn(&[u8]) -> String;
+/// A request as its handler reads it.
+type Exact = fn(&[u8]) -> Result<Value, Fault>;
+/// What else an action depends on, in words, where the request does not say it.
+pub type Circumstance = fn(App) -> BoxFuture<'static, Result<String, Fault>>;
 type Handler = Arc<dyn Fn(App, Caller, Bytes) -> BoxFuture<'static, Result<Body, Fault>> + Send + Sync>;
 
 #[derive(Clone)]
@@ -29,6 +34,8 @@ pub struct Route {
     pub action: &'static str,
     pub audited: Audited,
     object: Object,
+    exact: Exact,
+    circumstance: Option<Circumstance>,
     handler: Handler,
 }
 
@@ -54,6 +61,11 @@ impl Route {
             object: |raw| {
                 decode::<E::Request>(E::VERB, raw).map(|asked| E::object(&asked)).unwrap_or_default()
             },
+            exact: |raw| {
+                serde_json::to_value(decode::<E::Request>(E::VERB, raw)?)
+                    .map_err(|e| Fault::internal(format!("cannot read the request back: {e}")))
+            },
+            circumstance: None,
             handler,
         }
     }
@@ -84,8 +96,16 @@ impl Route {
             action: E::NAME,
             audited: E::AUDITED,
             object: |_| String::new(),
+            exact: |_| Ok(Value::Null),
+            circumstance: None,
             handler,
         }
+    }
+
+    /// What an approval of it is bound to beside the request.
+    #[must_use]
+    pub fn given(self, circumstance: Circumstance) -> Self {
+        Self { circumstance: Some(circumstance), ..self }
     }
 
     /// The gate: may this caller use this route?
@@ -108,6 +128,15 @@ impl Route {
     /// What the request is done to, as the audit trail calls it.
     pub fn object(&self, raw: &[u8]) -> String {
         (self.object)(raw)
+    }
+
+    /// The one action that this request is, for who has to say yes to it.
+    pub(super) async fn exact(&self, app: App, raw: &[u8]) -> Result<Action, Fault> {
+        let object = match self.circumstance {
+            Some(circumstance) => circumstance(app).await?,
+            None => self.object(raw),
+        };
+        Ok(Action { action: self.action.to_owned(), object, request: (self.exact)(raw)? })
     }
 
     /// The handler alone; whoever calls it has passed the gate.

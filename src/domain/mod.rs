@@ -2,6 +2,7 @@
 mod access;
 mod agent;
 mod allowance;
+mod approval;
 mod audit;
 mod event;
 mod fault;
@@ -24,6 +25,7 @@ pub use agent::{
     RestartMode, UidGrant,
 };
 pub use allowance::Allowance;
+pub use approval::{APPROVABLE, Action, Approval, ApprovalState, ApprovalStep, Decided};
 pub use audit::{Act, AuditEvent, AuditOutcome, Audited};
 pub use event::{Event, EventKind};
 pub use fault::{Fault, FaultKind};

@@ -1,5 +1,6 @@
 //! The only room with SQL: one SQLite file, one writer, many readers. Domain types in and out.
 mod agents;
+mod approvals;
 mod audit;
 mod backup;
 mod columns;
@@ -21,6 +22,7 @@ mod waivers;
 mod writer;
 
 pub use agents::KeptOfAgents;
+pub use approvals::{Asking, Decision};
 pub use error::{StoreError, StoreErrorKind};
 pub use handle::Store;
 pub use open::ConnectionFacts;
