@@ -17,7 +17,6 @@ CREATE TABLE approvals (
     decided_at  INTEGER,
     reason      TEXT    NOT NULL DEFAULT '',
     used_at     INTEGER,
-    CHECK (expires_at > asked_at),
     CHECK ((decided_by IS NULL) = (decided_uid IS NULL) AND (decided_by IS NULL) = (decided_at IS NULL)),
     -- Whatever a statement forgets: nothing is given or used without somebody's name.
     CHECK (state IN ('pending', 'expired') OR decided_by IS NOT NULL),

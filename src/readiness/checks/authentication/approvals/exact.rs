@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// How long what is given in the last exercise can be used.
-const SHORT: Period = Period::millis(500);
+const SHORT: Period = Period::millis(800);
 const LAPSES: Duration = Duration::from_secs(2);
 
 pub async fn once(evidence: &Evidence) -> Found {
