@@ -1,5 +1,6 @@
 //! Who is calling, from facts of the kernel.
 mod approvals;
+mod flood;
 mod identify;
 mod keyring;
 mod meter;
@@ -13,4 +14,4 @@ pub use keyring::Keyring;
 pub use meter::Meter;
 pub use policy::{Names, Policy};
 pub use roles::Roles;
-pub use trail::Trail;
+pub use trail::{Trail, outcome_of};

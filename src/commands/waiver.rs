@@ -2,7 +2,7 @@
 use crate::{
     cli::{CliError, Ctl, Exit, Table, When, when},
     daemon::{App, Route},
-    domain::{Audited, Caller, Fault, Permission, Standing, Waiver},
+    domain::{Act, Audited, Caller, Fault, Permission, Standing, Waiver},
     protocol::{Endpoint, Verb},
     readiness::{WaiverEntry, WaiverRequest},
 };
@@ -64,6 +64,11 @@ impl Endpoint for Add {
     const AUDITED: Audited = Audited::WithEffect;
     type Request = WaiverRequest;
     type Reply = Added;
+
+    /// It has no number before it is added.
+    fn object(request: &WaiverRequest) -> String {
+        format!("check/{}", request.check)
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -101,6 +106,10 @@ impl Endpoint for Revoke {
     const AUDITED: Audited = Audited::WithEffect;
     type Request = RevokeRequest;
     type Reply = Added;
+
+    fn object(request: &RevokeRequest) -> String {
+        format!("waiver/{}", request.id)
+    }
 }
 
 pub fn routes() -> Vec<Route> {
@@ -112,7 +121,8 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn handle_add(app: App, caller: Caller, request: WaiverRequest) -> Result<Added, Fault> {
-    Ok(Added { schema_version: 1, waiver: app.readiness.waive(request, &caller).await? })
+    let act = Act::new(&caller, Add::NAME, "");
+    Ok(Added { schema_version: 1, waiver: app.readiness.waive(request, &caller, act).await? })
 }
 
 async fn handle_list(app: App, _caller: Caller, request: ListRequest) -> Result<Waivers, Fault> {
@@ -120,7 +130,8 @@ async fn handle_list(app: App, _caller: Caller, request: ListRequest) -> Result<
 }
 
 async fn handle_revoke(app: App, caller: Caller, request: RevokeRequest) -> Result<Added, Fault> {
-    Ok(Added { schema_version: 1, waiver: app.readiness.revoke(request.id, &caller).await? })
+    let act = Act::new(&caller, Revoke::NAME, "");
+    Ok(Added { schema_version: 1, waiver: app.readiness.revoke(request.id, &caller, act).await? })
 }
 
 pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {

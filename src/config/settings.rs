@@ -194,6 +194,8 @@ pub struct RetentionSettings {
     pub migration_backups: u32,
     /// How long a waiver is kept after it expired or was revoked.
     pub waivers: Period,
+    /// How long rows of the audit trail are kept; the newest stays in any case.
+    pub audit: Period,
 }
 
 impl Default for RetentionSettings {
@@ -204,6 +206,7 @@ impl Default for RetentionSettings {
             reports: 200,
             migration_backups: 3,
             waivers: Period::secs(365 * 86400),
+            audit: Period::secs(365 * 86400),
         }
     }
 }

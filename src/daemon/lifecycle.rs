@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::Paths,
-    domain::{EventKind, Fault},
+    domain::{Act, EventKind, Fault},
     store::Store,
 };
 use std::{future::Future, io, time::Duration};
@@ -52,7 +52,7 @@ pub async fn run(plan: Plan, voice: Voice) -> Result<(), Fault> {
     loop {
         tokio::select! {
             wish = signals.next() => match wish {
-                Wish::Reload => drop(tokio::spawn(reload(app.clone()))),
+                Wish::Reload => drop(app.trail.see_through(reload(app.clone()))),
                 Wish::Stop => break,
             },
             () = app.control.stop_asked() => break,
@@ -79,6 +79,7 @@ impl Running {
         stop_agents(&app, deadline, hasten).await;
         closing.cancel();
         within(STEP, "the listeners", listeners.wait()).await;
+        within(STEP, "what is audited", app.trail.settled()).await;
         within(CLOSE, "the store", app.store.close()).await;
     }
 }
@@ -107,9 +108,16 @@ async fn within(limit: Duration, what: &str, step: impl Future<Output = ()>) {
     }
 }
 
+/// The kernel does not say who sent the signal; it lets nobody but root and the daemon's own user.
 async fn reload(app: App) {
+    let act = Act::of_daemon(rustix::process::geteuid().as_raw(), "SIGHUP", "config/reload");
+    if let Err(fault) = app.trail.intend(act.clone()).await {
+        tracing::error!("configuration not reloaded, since that cannot be audited: {fault}");
+        return;
+    }
     // It logs its own outcome.
-    let _ = app.reload().await;
+    let outcome = app.reload().await;
+    app.trail.ended(act, outcome.as_ref().map(drop)).await;
 }
 
 async fn prune_hourly(app: App) {

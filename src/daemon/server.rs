@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     auth::{Directory, identify},
-    domain::{Allowance, Caller, CorrelationId, Fault, FaultKind, Identity, Permission},
+    domain::{Act, Allowance, Caller, CorrelationId, Fault, FaultKind, Identity, Permission},
     errors::Failure,
     protocol::{PROTOCOL, PROTOCOL_HEADER, Verb},
 };
@@ -143,7 +143,11 @@ impl Router {
 impl Answer for Router {
     fn identify(&self, identity: Identity) -> Result<Caller, Fault> {
         let policy = self.inner.app.policy.borrow().clone();
-        identify(identity, &policy, &*self.inner.directory)
+        identify(identity, &policy, &*self.inner.directory).inspect_err(|fault| {
+            // Once a connection, whatever it would have asked.
+            let (act, fault, trail) = (Act::of_stranger(identity), fault.clone(), self.inner.app.trail.clone());
+            self.inner.app.trail.see_through(async move { trail.refused(act, &fault).await });
+        })
     }
 
     fn answer(&self, caller: Result<Caller, Fault>, request: Request<Incoming>) -> BoxFuture<'static, Reply> {

@@ -24,7 +24,10 @@ pub use agent::{
     RestartMode, UidGrant,
 };
 pub use allowance::Allowance;
-pub use audit::{Act, AuditEvent, AuditOutcome, Audited};
+pub use audit::{
+    Act, AuditBreak, AuditEntry, AuditEvent, AuditFilter, AuditOutcome, AuditStanding, AuditVerdict, Audited, BreakKind,
+    Digest,
+};
 pub use event::{Event, EventKind};
 pub use fault::{Fault, FaultKind};
 pub use health::{Observation, ProbeResult, ProbeRole, ProbeState, ProbeStatus, ProbeTransition};

@@ -56,7 +56,7 @@ pub async fn conduct(
     report.unmet = demands::unmet_by(&report);
     report.took_ms = (started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
     // From here on it is too late to call it off.
-    parts.store.finish_run(report.clone()).await?;
+    parts.store.finish_run(run.act.clone(), report.clone()).await?;
     let text = format!(
         "validation {}: {}, {:.2} to {:.2} of 100",
         report.run,
@@ -95,7 +95,9 @@ async fn call_off(parts: &ReadinessParts, run: &Run, ground: &Ground) -> Fault {
         Ok(_) => _ = ground.close(Duration::ZERO).await,
         Err(error) => tracing::warn!(%error, "cannot remove scratch copies of a cancelled validation"),
     }
-    if let Err(error) = parts.store.cancel_run(run.id).await {
+    // Who called it off; nobody but `cancel` does.
+    let by = run.called_off.get().unwrap_or(&run.act).clone();
+    if let Err(error) = parts.store.cancel_run(by, run.act.clone(), run.id).await {
         return error.into();
     }
     record(parts, format!("validation {}: cancelled", run.id)).await;
@@ -185,6 +187,8 @@ mod tests {
             as_of: None,
             demands: Demands::default(),
             uid: 0,
+            act: crate::store::act(),
+            called_off: std::sync::OnceLock::new(),
             cancel: CancellationToken::new(),
             log: watch::Sender::new(Log::default()),
         };

@@ -6,7 +6,7 @@ use crate::{
     domain::{AgentName, Caller, Fault, Finding, Identity, Report, Role, RunId},
     health::{Monitor, MonitorParts},
     resilience::Clock,
-    store::Store,
+    store::{Store, act},
 };
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
@@ -88,12 +88,12 @@ pub fn somebody(uid: u32, role: Role) -> Caller {
 impl Bench {
     pub async fn start(&self, only: &str) -> Result<RunId, Fault> {
         let request = RunRequest { only: vec![only.into()], ..RunRequest::default() };
-        self.readiness.start(request, &caller()).await
+        self.readiness.start(request, &caller(), act()).await
     }
 
     /// A whole run of what is asked.
     pub async fn report(&self, request: RunRequest) -> Report {
-        let run = self.readiness.start(request, &caller()).await.expect("a run");
+        let run = self.readiness.start(request, &caller(), act()).await.expect("a run");
         self.follow(run).await.expect("its report").0
     }
 

@@ -1,29 +1,153 @@
-//! The audit trail: rows are added, together with the effect that they tell of, and never changed.
-use super::{
-    Store,
-    columns::{from_time, from_word, number, time, word},
-    error::{Answer, Result},
-};
-use crate::domain::{Act, AuditEvent, AuditOutcome};
-use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
+//! The audit trail: rows are added, together with the effect that they tell of, and never changed. Each is linked to the
+//! one before it (`chain`), and every so often the newest is held from outside the database (`anchoring`).
+mod anchoring;
+mod anchors;
+mod bounds;
+mod chain;
+mod key;
+mod offline;
+mod query;
+mod retention;
+mod verify;
 
-/// No answer is longer, whatever is asked for.
-const LONGEST_PAGE: u32 = 10_000;
+pub use anchoring::Pulse;
+pub use offline::{AuditFiles, ExportLine, verify_audit_export, verify_audit_files};
+pub use query::AuditPage;
+
+use super::{
+    Store, StoreError, StoreErrorKind,
+    columns::{from_time, from_word},
+    error::{Answer, Result},
+    open::Regime,
+};
+use crate::{
+    config::Paths,
+    domain::{Act, AuditOutcome, Digest},
+    resilience::Clock,
+};
+use anchors::AnchorFile;
+use chain::{AuditKey, Link};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+};
 
 /// What an operation came to: its answer, and what it was done to; nothing where there was nothing to do.
 pub(super) struct Effect<T> {
     pub value: T,
     pub object: Option<String>,
+    outcome: AuditOutcome,
+    reason: String,
+    also: Option<(Act, AuditOutcome, String)>,
 }
 
 impl<T> Effect<T> {
     pub fn on(object: impl Into<String>, value: T) -> Self {
-        Self { value, object: Some(object.into()) }
+        let (outcome, reason) = (AuditOutcome::Done, String::new());
+        Self { value, object: Some(object.into()), outcome, reason, also: None }
     }
 
     pub fn none(value: T) -> Self {
-        Self { value, object: None }
+        Self { object: None, ..Self::on("", value) }
+    }
+
+    /// It only begins here; a later row says how it ended.
+    #[must_use]
+    pub fn begun(self) -> Self {
+        Self { outcome: AuditOutcome::Intended, ..self }
+    }
+
+    /// What came of it, in a few words.
+    #[must_use]
+    pub fn because(self, reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), ..self }
+    }
+
+    /// How something that began earlier ended with this.
+    #[must_use]
+    pub fn ends(self, act: Act, outcome: AuditOutcome, reason: impl Into<String>) -> Self {
+        Self { also: Some((act, outcome, reason.into())), ..self }
+    }
+}
+
+/// What writes the trail. One a store.
+pub(super) struct Ledger {
+    key: AuditKey,
+    pulse: Arc<Pulse>,
+    anchors: Arc<Mutex<AnchorFile>>,
+    anchors_path: PathBuf,
+}
+
+impl Ledger {
+    /// The key is made at the first start, and the anchors begin.
+    pub fn open(database: &Path, connection: &Connection, now: Timestamp) -> Result<Self> {
+        let key = key::open(&Paths::audit_key_beside(database))?;
+        let wrap = |error| StoreError::from_sqlite("read the end of the audit trail", &error);
+        let newest = head(connection).map_err(wrap)?;
+        let anchors_path = Paths::audit_anchors_beside(database);
+        let anchors = AnchorFile::open(&anchors_path, &key, newest, now).map_err(|error| {
+            let path = anchors_path.display();
+            StoreError::new(
+                StoreErrorKind::Unusable,
+                format!("cannot open the anchors of the audit trail, {path}: {error}"),
+            )
+            .hint("let the user of agentd own the state directory and all files in it: `ls -la`")
+        })?;
+        // A number that was anchored is not given again, even if its row is gone: then it is seen to be missing.
+        let newest = if anchors.last().0 > newest.0 { anchors.last() } else { newest };
+        let pulse = Arc::new(Pulse::new(newest));
+        Ok(Self { key, pulse, anchors: Arc::new(Mutex::new(anchors)), anchors_path })
+    }
+
+    pub fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
+    }
+
+    pub fn anchor(&self, clock: &Clock, regime: Regime) -> Result<JoinHandle<()>> {
+        anchoring::start(Arc::clone(&self.pulse), Arc::clone(&self.anchors), clock.clone(), regime).map_err(
+            |error| {
+                StoreError::new(StoreErrorKind::Failed, format!("cannot start to anchor the trail: {error}"))
+            },
+        )
+    }
+
+    /// For those who write a row together with what it tells of.
+    fn append(
+        &self,
+        connection: &Connection,
+        at: Timestamp,
+        act: &Act,
+        outcome: AuditOutcome,
+        reason: &str,
+    ) -> rusqlite::Result<u64> {
+        let (row, known) = (head(connection)?, self.pulse.newest());
+        let (last, previous) = if known.0 > row.0 { known } else { row };
+        let (at, outcome) = (from_time(at)?, from_word(outcome)?);
+        let texts = bounds::texts(act, outcome, reason);
+        let mut link = Link { seq: last + 1, at, texts: texts.each_ref().map(|t| t.as_bytes().to_vec()), hash: Vec::new() };
+        link.hash = self.key.link(&previous, &link).0.to_vec();
+        let [principal, origin, action, object, outcome, reason, correlation] = texts;
+        connection
+            .prepare_cached(
+                "INSERT INTO audit (seq, at, principal, origin, action, object, outcome, reason, correlation, hash)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                super::columns::integer(link.seq)?,
+                at,
+                principal,
+                origin,
+                action,
+                object,
+                outcome,
+                reason,
+                correlation,
+                link.hash,
+            ])?;
+        Ok(link.seq)
     }
 }
 
@@ -34,80 +158,39 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Answer<Effect<T>> + Send + 'static,
     {
-        let now = self.clock().now();
+        let (now, ledger) = (self.clock().now(), Arc::clone(self.ledger()));
         self.write(what, move |connection| {
-            let effect = operation(connection)?;
-            if let Some(object) = effect.object {
-                append(connection, now, &act.on(object), AuditOutcome::Done, "")?;
+            let Effect { value, object, outcome, reason, also } = operation(connection)?;
+            if let Some((ended, outcome, reason)) = also {
+                ledger.append(connection, now, &ended, outcome, &reason)?;
             }
-            Ok(effect.value)
+            if let Some(object) = object {
+                ledger.append(connection, now, &act.on(object), outcome, &reason)?;
+            }
+            Ok(value)
         })
         .await
     }
 
     /// A row by itself: a refusal, or something that happens outside the store.
     pub async fn record_act(&self, act: Act, outcome: AuditOutcome, reason: String) -> Result<u64> {
-        let now = self.clock().now();
+        let (now, ledger) = (self.clock().now(), Arc::clone(self.ledger()));
         self.write("write to the audit trail", move |connection| {
-            Ok(append(connection, now, &act, outcome, &reason)?)
-        })
-        .await
-    }
-
-    /// Rows after `cursor`, oldest first; with cursor 0, the newest `limit`. At most 10,000.
-    pub async fn audit_events(&self, cursor: u64, limit: u32) -> Result<Vec<AuditEvent>> {
-        self.read("read the audit trail", move |connection| {
-            let after = i64::try_from(cursor).unwrap_or(i64::MAX);
-            let mut query = connection.prepare_cached(if cursor == 0 {
-                "SELECT * FROM (SELECT seq, at, principal, origin, action, object, outcome, reason, correlation
-                 FROM audit WHERE seq > ?1 ORDER BY seq DESC LIMIT ?2) ORDER BY seq"
-            } else {
-                "SELECT seq, at, principal, origin, action, object, outcome, reason, correlation
-                 FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2"
-            })?;
-            let rows = query.query_map(params![after, limit.min(LONGEST_PAGE)], event)?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
+            Ok(ledger.append(connection, now, &act, outcome, &reason)?)
         })
         .await
     }
 }
 
-/// For those who write a row together with what it tells of.
-fn append(
-    connection: &Connection,
-    at: Timestamp,
-    act: &Act,
-    outcome: AuditOutcome,
-    reason: &str,
-) -> rusqlite::Result<u64> {
-    connection
-        .prepare_cached(
-            "INSERT INTO audit (seq, at, principal, origin, action, object, outcome, reason, correlation)
-             SELECT 1 + ifnull(max(seq), 0), ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 FROM audit",
-        )?
-        .execute(params![
-            from_time(at)?,
-            act.principal.to_string(),
-            act.from,
-            act.action,
-            act.object,
-            from_word(outcome)?,
-            reason,
-            act.correlation.to_string(),
-        ])?;
-    Ok(u64::try_from(connection.last_insert_rowid()).unwrap_or_default())
+/// Number and hash of the newest row; 0 where there is none.
+fn head(connection: &Connection) -> rusqlite::Result<(u64, Digest)> {
+    let newest = connection
+        .prepare_cached("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")?
+        .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?)))
+        .optional()?;
+    Ok(newest.map_or((0, Digest::default()), |(seq, hash)| (seq.unsigned_abs(), Digest(hash))))
 }
 
-fn event(row: &Row<'_>) -> rusqlite::Result<AuditEvent> {
-    Ok(AuditEvent {
-        seq: number(row, 0)?,
-        at: time(row, 1)?,
-        principal: row.get(2)?,
-        from: row.get(3)?,
-        action: row.get(4)?,
-        object: row.get(5)?,
-        outcome: word(row, 6)?,
-        reason: row.get(7)?,
-        correlation: word(row, 8)?,
-    })
-}
+#[cfg(test)]
+#[path = "audit/tests.rs"]
+mod tests;

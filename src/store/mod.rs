@@ -21,6 +21,7 @@ mod waivers;
 mod writer;
 
 pub use agents::KeptOfAgents;
+pub use audit::{AuditFiles, AuditPage, ExportLine, verify_audit_export, verify_audit_files};
 pub use error::{StoreError, StoreErrorKind};
 pub use handle::Store;
 pub use open::ConnectionFacts;
@@ -31,4 +32,4 @@ pub use proof::{
 #[cfg(test)]
 pub(crate) use proof::{HASTY, PROGRAM, prove_flawed};
 #[cfg(test)]
-pub(crate) use scratch::{Flaw, open_flawed};
+pub(crate) use scratch::{Flaw, act, open_flawed};

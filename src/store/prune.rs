@@ -70,6 +70,7 @@ impl Store {
                 }
             }
         }
+        gone += self.prune_audit(self.before(retention.audit), most_rows, AT_ONCE).await?;
         // A copy that could not be deleted is met again at the next pruning.
         let _ = copies.await;
         Ok(gone)
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{Event, ProbeState, ProbeTransition, Waiver},
-        store::scratch::{Scratch, event, report, waiver},
+        store::scratch::{Scratch, act, event, report, waiver},
     };
 
     fn keep(reports: u32) -> RetentionSettings {
@@ -96,6 +97,7 @@ mod tests {
             reports,
             migration_backups: 1,
             waivers: Period::secs(3600),
+            audit: Period::secs(3600),
         }
     }
 
@@ -117,8 +119,8 @@ mod tests {
         }
         let mut runs = Vec::new();
         for _ in 0..4 {
-            let run = store.begin_run("dev".into(), false).await.expect("begun");
-            store.finish_run(report(run)).await.expect("finished");
+            let run = store.begin_run(act(), "dev".into(), false).await.expect("begun");
+            store.finish_run(act(), report(run)).await.expect("finished");
             runs.push(run);
         }
         assert_eq!(store.prune(keep(3)).await.expect("pruned"), 2 + 2 + 1);
@@ -127,7 +129,7 @@ mod tests {
         assert_eq!(store.transitions(None, 9).await.expect("read").len(), 1);
         assert_eq!(store.report(runs[0]).await.expect("read"), None);
         assert!(store.report(runs[1]).await.expect("read").is_some());
-        let next = store.begin_run("dev".into(), false).await.expect("begun");
+        let next = store.begin_run(act(), "dev".into(), false).await.expect("begun");
         assert_eq!(next.0, 5, "a number was given twice");
     }
 
@@ -144,12 +146,12 @@ mod tests {
         for added in
             [expires(-2), revoked, expires(5), Waiver { revoked_at: Some(Timestamp::now()), ..expires(5) }]
         {
-            store.add_waiver(added).await.expect("added");
+            store.add_waiver(act(), added).await.expect("added");
         }
         assert_eq!(store.prune(keep(3)).await.expect("pruned"), 2 + 4, "two and what was told of all");
         let left: Vec<_> = store.waivers(None).await.expect("read").iter().map(|waiver| waiver.id).collect();
         assert_eq!(left, [3, 4]);
-        assert_eq!(store.add_waiver(expires(5)).await.expect("added").id, 5, "a number was given twice");
+        assert_eq!(store.add_waiver(act(), expires(5)).await.expect("added").id, 5, "a number was given twice");
     }
 
     #[tokio::test]
@@ -166,9 +168,9 @@ mod tests {
     #[tokio::test]
     async fn a_run_under_way_is_never_pruned() {
         let store = Scratch::new();
-        let first = store.begin_run("dev".into(), false).await.expect("begun");
-        store.begin_run("dev".into(), false).await.expect("begun");
+        let first = store.begin_run(act(), "dev".into(), false).await.expect("begun");
+        store.begin_run(act(), "dev".into(), false).await.expect("begun");
         assert_eq!(store.prune(keep(0)).await.expect("pruned"), 0);
-        store.finish_run(report(first)).await.expect("still there to finish");
+        store.finish_run(act(), report(first)).await.expect("still there to finish");
     }
 }

@@ -5,9 +5,10 @@ use super::{
     wait::{Standing, Waited, until},
 };
 use crate::{
+    auth::Trail,
     cli::{CliError, Ctl, Exit, one_line, render::why},
     daemon::{App, Route},
-    domain::{AgentName, AgentState, AgentStatus, Audited, Caller, Fault, InstanceId, Permission},
+    domain::{Act, AgentName, AgentState, AgentStatus, Audited, Caller, Fault, InstanceId, Permission},
     protocol::{Endpoint, Verb},
 };
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,7 @@ pub struct ScaleRequest {
 }
 
 impl Request {
+    /// Empty is all of them.
     fn object(&self) -> String {
         let names: Vec<String> = self.agents.iter().map(|name| format!("agent/{name}")).collect();
         names.join(" ")
@@ -92,32 +94,40 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn handle_start(app: App, _caller: Caller, request: Request) -> Result<Accepted, Fault> {
+async fn handle_start(app: App, caller: Caller, request: Request) -> Result<Accepted, Fault> {
+    let object = request.object();
     let (agents, before) = chosen(&app, request)?;
     let wished = agents.clone();
-    take_on(agents, before, async move { app.supervisor.start(&wished).await }).await
+    let (act, trail) = (Act::new(&caller, Start::NAME, object), app.trail.clone());
+    take_on((act, trail), agents, before, async move { app.supervisor.start(&wished).await }).await
 }
 
-async fn handle_stop(app: App, _caller: Caller, request: Request) -> Result<Accepted, Fault> {
+async fn handle_stop(app: App, caller: Caller, request: Request) -> Result<Accepted, Fault> {
+    let object = request.object();
     let (agents, before) = chosen(&app, request)?;
     let wished = agents.clone();
-    take_on(agents, before, async move { app.supervisor.stop(&wished).await }).await
+    let (act, trail) = (Act::new(&caller, Stop::NAME, object), app.trail.clone());
+    take_on((act, trail), agents, before, async move { app.supervisor.stop(&wished).await }).await
 }
 
-async fn handle_restart(app: App, _caller: Caller, request: Request) -> Result<Accepted, Fault> {
+async fn handle_restart(app: App, caller: Caller, request: Request) -> Result<Accepted, Fault> {
+    let object = request.object();
     let (agents, before) = chosen(&app, request)?;
     let wished = agents.clone();
-    take_on(agents, before, async move { app.supervisor.restart(&wished).await }).await
+    let (act, trail) = (Act::new(&caller, Restart::NAME, object), app.trail.clone());
+    take_on((act, trail), agents, before, async move { app.supervisor.restart(&wished).await }).await
 }
 
-async fn handle_scale(app: App, _caller: Caller, request: ScaleRequest) -> Result<Accepted, Fault> {
+async fn handle_scale(app: App, caller: Caller, request: ScaleRequest) -> Result<Accepted, Fault> {
     if !(1..=1000).contains(&request.replicas) {
         return Err(Fault::usage(format!("cannot run {} instances", request.replicas))
             .hint("1 to 1000; `agentctl agent stop` stops all of them"));
     }
     let one = Request { agents: vec![request.agent.clone()], all: false };
     let (agents, before) = chosen(&app, one)?;
-    take_on(agents, before, async move { app.supervisor.scale(&request.agent, request.replicas).await }).await
+    let (act, trail) = (Act::new(&caller, Scale::NAME, request.object()), app.trail.clone());
+    let work = async move { app.supervisor.scale(&request.agent, request.replicas).await };
+    take_on((act, trail), agents, before, work).await
 }
 
 /// Every agent named, or an error that names the first which is not there; nothing is done by halves.
@@ -139,8 +149,9 @@ fn chosen(app: &App, request: Request) -> Result<(Vec<AgentName>, Vec<Generation
     Ok((names, before))
 }
 
-/// Runs to its end even if the client hangs up or the answer is due before.
+/// Runs to its end even if the client hangs up or the answer is due before; then its end is written by itself.
 async fn take_on(
+    (act, trail): (Act, Trail),
     agents: Vec<AgentName>,
     before: Vec<Generation>,
     work: impl Future<Output = Result<(), Fault>> + Send + 'static,
@@ -149,7 +160,12 @@ async fn take_on(
         work.await.inspect_err(|fault| tracing::warn!("a wish for agents was not granted: {fault}"))
     });
     let done = match tokio::time::timeout(ANSWER_WITHIN, &mut task).await {
-        Err(_goes_on) => false,
+        Err(_goes_on) => {
+            trail.take_over(act, async move {
+                task.await.unwrap_or_else(|panic| Err(Fault::internal(format!("cannot do this: {panic}"))))
+            });
+            false
+        }
         Ok(Ok(outcome)) => {
             outcome?;
             true

@@ -2,7 +2,7 @@
 use super::cancel::{Cancel, handle_cancel};
 use crate::{
     daemon::{App, Route},
-    domain::{Audited, Caller, Fault, Permission, Report, RunId, RunState, RunSummary},
+    domain::{Act, Audited, Caller, Fault, Permission, Report, RunId, RunState, RunSummary},
     protocol::{Endpoint, Followed, Verb},
     readiness::{Progress, RunRequest},
 };
@@ -101,7 +101,8 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn handle_run(app: App, caller: Caller, request: RunRequest) -> Result<Started, Fault> {
-    Ok(Started { run: app.readiness.start(request, &caller).await? })
+    let act = Act::new(&caller, Run::NAME, "");
+    Ok(Started { run: app.readiness.start(request, &caller, act).await? })
 }
 
 async fn handle_progress(app: App, _caller: Caller, request: ProgressRequest) -> Result<Progress, Fault> {
