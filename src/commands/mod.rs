@@ -6,6 +6,7 @@ use crate::{
 };
 
 mod agent;
+mod audit;
 mod auth;
 mod check;
 mod completion;
@@ -56,6 +57,7 @@ commands! {
     Check => check,
     Waiver => waiver,
     Auth => auth,
+    Audit => audit,
     Doctor => doctor,
     Report => report,
     Completion => completion,

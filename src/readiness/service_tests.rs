@@ -7,6 +7,7 @@ use crate::{
         service_fixture::{Bench, bench, bench_in, caller, open, somebody},
         survivors,
     },
+    store::act,
 };
 use jiff::Timestamp;
 use tokio::time::Instant;

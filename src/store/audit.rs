@@ -11,12 +11,12 @@ mod retention;
 mod verify;
 
 pub use anchoring::Pulse;
-pub use offline::{AuditFiles, ExportLine, verify_audit_export, verify_audit_files};
+pub use offline::{AuditFiles, ExportLine, ExportRow, verify_audit_export, verify_audit_files};
 pub use query::AuditPage;
 
 use super::{
     Store, StoreError, StoreErrorKind,
-    columns::{from_time, from_word},
+    columns::{from_time, from_word, integer},
     error::{Answer, Result},
     open::Regime,
 };
@@ -136,7 +136,7 @@ impl Ledger {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )?
             .execute(params![
-                super::columns::integer(link.seq)?,
+                integer(link.seq)?,
                 at,
                 principal,
                 origin,
@@ -180,6 +180,31 @@ impl Store {
         })
         .await
     }
+}
+
+/// Makes the chain anew from a row on, by the key of this file or by one that is nobody's: what somebody would do who
+/// wants a change to go unseen.
+pub(super) fn rewrite(connection: &Connection, key: Option<&Path>, from: u64) -> rusqlite::Result<()> {
+    let key = key.and_then(|path| key::look(path).ok()).unwrap_or_else(|| AuditKey::new(&[0x5a; 32]));
+    let from = integer(from)?;
+    let mut previous = connection.query_row("SELECT hash FROM audit WHERE seq = ?1", [from - 1], |row| {
+        row.get(0).map(Digest)
+    })?;
+    let mut rows = connection.prepare(&format!("{} WHERE seq >= ?1 ORDER BY seq", query::LINKS))?;
+    let rows: Vec<Link> = rows.query_map([from], query::link)?.collect::<rusqlite::Result<_>>()?;
+    for row in rows {
+        previous = key.link(&previous, &row);
+        let place = integer(row.seq)?;
+        connection.execute("UPDATE audit SET hash = ?2 WHERE seq = ?1", params![place, previous.0])?;
+    }
+    Ok(())
+}
+
+/// The newest row below this one that the anchors hold; 0 if they hold none.
+pub(super) fn held_below(files: &AuditFiles, seq: u64) -> u64 {
+    let known = key::look(&files.key).ok().and_then(|key| anchors::Anchors::read(&files.anchors, &key).ok());
+    let lines = known.map(|known| known.lines).unwrap_or_default();
+    lines.iter().map(|anchor| anchor.seq).filter(|held| *held < seq).max().unwrap_or(0)
 }
 
 /// Number and hash of the newest row; 0 where there is none.

@@ -10,6 +10,7 @@ use super::{
     writer::Writer,
 };
 use crate::{config::StoreSettings, domain::StoreStats, resilience::Clock};
+use jiff::Timestamp;
 use rusqlite::Connection;
 use std::{
     fs,
@@ -74,6 +75,11 @@ impl Store {
     /// Random, 32 hex digits, made with the file: marks this fleet's processes in their environment.
     pub fn fleet_id(&self) -> &str {
         &self.0.fleet_id
+    }
+
+    /// By the clock that its rows are dated with.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
     }
 
     pub fn stats(&self) -> StoreStats {

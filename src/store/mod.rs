@@ -21,13 +21,13 @@ mod waivers;
 mod writer;
 
 pub use agents::KeptOfAgents;
-pub use audit::{AuditFiles, AuditPage, ExportLine, verify_audit_export, verify_audit_files};
+pub use audit::{AuditFiles, AuditPage, ExportLine, ExportRow, verify_audit_export, verify_audit_files};
 pub use error::{StoreError, StoreErrorKind};
 pub use handle::Store;
 pub use open::ConnectionFacts;
 pub use proof::{
     BackupFacts, ConstraintFacts, Damage, Doomed, DurabilityFacts, IntegrityFacts, PoolFacts, RollbackFacts,
-    VersionFacts, damage, prove_versions, write_until_killed,
+    Tampering, VersionFacts, damage, prove_versions, tamper, write_until_killed,
 };
 #[cfg(test)]
 pub(crate) use proof::{HASTY, PROGRAM, prove_flawed};

@@ -3,6 +3,7 @@
 mod crash;
 mod exhaustion;
 mod integrity;
+mod trail;
 mod versions;
 
 #[cfg(test)]
@@ -10,6 +11,7 @@ pub(crate) use crash::tests::{HASTY, PROGRAM};
 pub use crash::{Doomed, write_until_killed};
 pub use exhaustion::PoolFacts;
 pub use integrity::{Damage, IntegrityFacts, damage};
+pub use trail::{Tampering, tamper};
 #[cfg(test)]
 pub(crate) use versions::tests::prove_flawed;
 pub use versions::{BackupFacts, VersionFacts, prove_versions};

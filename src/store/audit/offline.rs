@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     config::Paths,
-    domain::{AuditBreak, AuditEntry, AuditVerdict, BreakKind, Digest},
+    domain::{AuditBreak, AuditEvent, AuditVerdict, BreakKind, Digest},
     store::{
         StoreError, StoreErrorKind,
         error::{Result, Trouble},
@@ -34,7 +34,23 @@ pub struct AuditFiles {
 pub enum ExportLine {
     Begin { schema_version: u32, export: String, first: u64, previous: Digest },
     End { end: u64, rows: u64, seal: Digest },
-    Row(Box<AuditEntry>),
+    Row(Box<ExportRow>),
+}
+
+/// What its hash is over, and that. What a list shows beside follows from other rows, and is not in it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExportRow {
+    #[serde(flatten)]
+    pub event: AuditEvent,
+    pub hash: Digest,
+}
+
+impl ExportLine {
+    /// As `to_string` wrote it, to the letter: what was added to a line is not overlooked.
+    fn read(line: &str) -> Option<Self> {
+        let read: Self = serde_json::from_str(line).ok()?;
+        (serde_json::to_string(&read).ok()? == line).then_some(read)
+    }
 }
 
 impl AuditFiles {
@@ -65,12 +81,12 @@ pub fn verify_audit_files(files: &AuditFiles) -> Result<AuditVerdict> {
 pub fn verify_audit_export(text: &str, files: &AuditFiles) -> Result<AuditVerdict> {
     let key = key::look(&files.key)?;
     let anchors = Anchors::read(&files.anchors, &key).ok();
-    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let mut lines = text.lines();
     let not_one = |why: &str| {
         StoreError::new(StoreErrorKind::Failed, format!("cannot read this as an export of an audit trail: {why}"))
             .hint("`agentctl audit export` writes one")
     };
-    let begin = lines.next().and_then(|line| serde_json::from_str(line).ok());
+    let begin = lines.next().and_then(ExportLine::read);
     let Some(ExportLine::Begin { schema_version: 1, export, first, previous }) = begin else {
         return Err(not_one("its first line does not say so"));
     };
@@ -79,9 +95,9 @@ pub fn verify_audit_export(text: &str, files: &AuditFiles) -> Result<AuditVerdic
     }
     let (mut rows, mut end, mut foreign) = (Vec::new(), None, None);
     for (number, line) in lines.enumerate() {
-        match serde_json::from_str(line) {
-            Ok(ExportLine::Row(entry)) if end.is_none() => rows.push(link(&entry)),
-            Ok(ExportLine::End { end: last, rows, seal }) if end.is_none() => end = Some((last, rows, seal)),
+        match ExportLine::read(line) {
+            Some(ExportLine::Row(row)) if end.is_none() => rows.push(link(&row)),
+            Some(ExportLine::End { end: last, rows, seal }) if end.is_none() => end = Some((last, rows, seal)),
             _ => {
                 foreign = Some(number + 2);
                 break;
@@ -93,7 +109,7 @@ pub fn verify_audit_export(text: &str, files: &AuditFiles) -> Result<AuditVerdic
     let links = rows.into_iter().map(Ok::<_, StoreError>);
     let mut verdict = verify(&key, links, anchors.as_ref(), Start::At(first, previous), 0)?;
     let found = match (foreign, &verdict.breaks[..], end, last) {
-        (Some(line), _, _, _) => Some((BreakKind::Edited, format!("line {line} is not one of an export"))),
+        (Some(line), _, _, _) => Some((BreakKind::Edited, format!("line {line} is not as an export is written"))),
         (None, [_, ..], _, _) => None,
         (None, [], None, _) => Some((BreakKind::Truncated, "its last line is missing".into())),
         (None, [], Some((to, rows, sealed)), Some((seq, hash))) => {
@@ -114,8 +130,8 @@ pub fn verify_audit_export(text: &str, files: &AuditFiles) -> Result<AuditVerdic
 }
 
 /// As the chain saw it: what the export says in JSON is what stood in the columns.
-fn link(entry: &AuditEntry) -> Link {
-    let event = &entry.event;
+fn link(row: &ExportRow) -> Link {
+    let event = &row.event;
     let outcome = super::from_word(event.outcome).unwrap_or_default();
     let texts = [
         event.principal.clone(),
@@ -130,7 +146,7 @@ fn link(entry: &AuditEntry) -> Link {
         seq: event.seq,
         at: i64::try_from(event.at.as_nanosecond()).unwrap_or_default(),
         texts: texts.map(String::into_bytes),
-        hash: entry.hash.0.to_vec(),
+        hash: row.hash.0.to_vec(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The trail as it is asked for: by filter, one row with its pair, by page for an export, and verified as a whole.
 use super::{
-    anchors::Anchors,
+    anchors::{Anchors, newest_in},
     chain::{AuditKey, Link},
     verify::{Start, verify},
 };
@@ -25,6 +25,10 @@ const SEAL: &[u8] = b"agentd audit export 1";
 const COLUMNS: &str = "seq, at, principal, origin, action, object, outcome, reason, correlation, hash,
     outcome = 'intended' AND NOT EXISTS (SELECT 1 FROM audit AS later WHERE later.correlation = audit.correlation
         AND later.action = audit.action AND later.seq > audit.seq AND later.outcome <> 'intended')";
+
+/// As the chain sees them.
+pub(super) const LINKS: &str =
+    "SELECT seq, at, principal, origin, action, object, outcome, reason, correlation, hash FROM audit";
 
 /// Rows of an export.
 pub struct AuditPage {
@@ -135,9 +139,9 @@ impl Store {
         .await
     }
 
-    /// The newest row and the newest that is anchored.
+    /// The newest row, and the newest that the file of anchors holds; 0 where there is none.
     pub async fn audit_heads(&self) -> Result<(u64, u64)> {
-        let anchored = super::anchoring::locked(&self.ledger().anchors).last().0;
+        let anchored = newest_in(&self.ledger().anchors_path).map_or(0, |anchor| anchor.seq);
         let newest = self.read("read the audit trail", |connection| Ok(super::head(connection)?)).await?;
         Ok((newest.0, anchored))
     }
@@ -164,9 +168,7 @@ pub(super) fn verify_connection(connection: &Connection, key: &AuditKey, anchors
         }),
     };
     let reach = read()?.newest().map_or(0, |anchor| anchor.seq);
-    let mut query = connection.prepare(
-        "SELECT seq, at, principal, origin, action, object, outcome, reason, correlation, hash FROM audit ORDER BY seq",
-    )?;
+    let mut query = connection.prepare(&format!("{LINKS} ORDER BY seq"))?;
     // The first step opens the snapshot; what is anchored or pruned up to then is in the file when it is read again.
     let mut rows = query.query_map([], link)?.peekable();
     rows.peek();
@@ -175,7 +177,7 @@ pub(super) fn verify_connection(connection: &Connection, key: &AuditKey, anchors
 }
 
 /// As it stands: what is of another type or length than it should be is a row that does not verify, not an error.
-fn link(row: &Row<'_>) -> rusqlite::Result<Link> {
+pub(super) fn link(row: &Row<'_>) -> rusqlite::Result<Link> {
     let bytes = |column: usize| -> rusqlite::Result<Vec<u8>> {
         Ok(match row.get_ref(column)? {
             ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.to_vec(),

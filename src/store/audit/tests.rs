@@ -2,7 +2,7 @@
 use super::*;
 use crate::{
     config::{RetentionSettings, StoreSettings},
-    domain::{AuditStanding, BreakKind, Period},
+    domain::{AuditFilter, AuditStanding, BreakKind, Period},
     store::{
         StoreErrorKind,
         error::Trouble,
@@ -73,8 +73,6 @@ async fn an_intent_without_an_outcome_is_unknown_and_stays_so() {
     assert_eq!(pair.iter().map(|row| row.event.seq).collect::<Vec<_>>(), [1, 3]);
     assert_eq!(store.audit_act(77).await.expect("read"), []);
 }
-
-use crate::domain::AuditFilter;
 
 #[tokio::test]
 async fn rows_are_found_by_who_what_when_and_the_newest_come_last() {
@@ -215,4 +213,63 @@ async fn time_alone_anchors_too_and_a_store_that_never_does_is_told_apart() {
     let verdict = never.verify_audit().await.expect("verified");
     assert!(verdict.anchored_to.is_none() && verdict.unanchored == 120, "{verdict:?}");
     assert_eq!(never.audit_heads().await.expect("read"), (120, 0));
+}
+
+/// As `agentctl audit export` writes it.
+async fn exported(store: &Store, after: u64) -> String {
+    let page = store.audit_page(after, 1_000).await.expect("read");
+    let (first, last) = (page.entries.first().expect("a row"), page.entries.last().expect("a row"));
+    let (from, rows) = (first.event.seq, page.entries.len() as u64);
+    let begin = ExportLine::Begin {
+        schema_version: 1,
+        export: "audit".into(),
+        first: from,
+        previous: page.previous.expect("known"),
+    };
+    let seal = store.seal_audit(from, last.event.seq, &last.hash);
+    let end = ExportLine::End { end: last.event.seq, rows, seal };
+    let rows = page.entries.iter().map(|entry| {
+        ExportLine::Row(Box::new(ExportRow { event: entry.event.clone(), hash: entry.hash }))
+    });
+    let lines = std::iter::once(begin).chain(rows).chain(std::iter::once(end));
+    lines.map(|line| serde_json::to_string(&line).expect("json") + "\n").collect()
+}
+
+#[tokio::test]
+async fn an_export_verifies_and_one_that_was_touched_anywhere_does_not() {
+    let store = Scratch::new();
+    for number in 0..12 {
+        record(&store, number).await;
+    }
+    let files = AuditFiles::of(store.home.path());
+    let (all, part) = (exported(&store, 0).await, exported(&store, 4).await);
+    for (text, rows) in [(&all, 12), (&part, 8)] {
+        let verdict = verify_audit_export(text, &files).expect("read");
+        assert!(verdict.whole && verdict.rows == rows, "{verdict:?}");
+    }
+    let lines: Vec<&str> = all.lines().collect();
+    let joined = |lines: &[&str]| lines.join("\n");
+    let moved = joined(&[&lines[..3], &[lines[4], lines[3]][..], &lines[5..]].concat());
+    let headless = {
+        // Cut at its head, and the first line made to fit: row 3's own hash is in the file.
+        let hash = lines[2].split("\"hash\":\"").nth(1).expect("a hash").trim_end_matches("\"}");
+        let begin = format!("{{\"schema_version\":1,\"export\":\"audit\",\"first\":3,\"previous\":\"{hash}\"}}");
+        joined(&[&[begin.as_str()][..], &lines[3..]].concat())
+    };
+    for (what, text, kind) in [
+        ("a text", all.replacen("row/5", "row/6", 1), BreakKind::Edited),
+        ("a row gone", joined(&[&lines[..4], &lines[5..]].concat()), BreakKind::Deleted),
+        ("two swapped", moved, BreakKind::Deleted),
+        ("the end gone", joined(&lines[..9]), BreakKind::Truncated),
+        ("rows gone at the end", joined(&[&lines[..9], &lines[13..]].concat()), BreakKind::Truncated),
+        ("rows gone at the head", headless, BreakKind::Truncated),
+        ("something put in", all.replacen("\"seq\":5,", "\"seq\":5,\"note\":1,", 1), BreakKind::Edited),
+        ("a line put in", joined(&[&lines[..4], &["{}"][..], &lines[4..]].concat()), BreakKind::Edited),
+    ] {
+        let verdict = verify_audit_export(&text, &files).expect(what);
+        assert!(!verdict.whole && verdict.breaks[0].kind == kind, "{what}: {verdict:?}");
+    }
+    for no_export in ["", "{}", "noise", lines[1]] {
+        assert!(verify_audit_export(no_export, &files).is_err(), "{no_export:?}");
+    }
 }
