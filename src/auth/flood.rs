@@ -36,8 +36,7 @@ impl Flood {
             // So many at once: everybody's is written, and none is remembered.
             return Some(0);
         }
-        let known =
-            sources.entry(source.clone()).or_insert(Source { since: now, left: BURST, unsaid: 0 });
+        let known = sources.entry(source.clone()).or_insert(Source { since: now, left: BURST, unsaid: 0 });
         let refilled = u32::try_from((now - known.since).as_secs() / EVERY.as_secs()).unwrap_or(BURST);
         if refilled > 0 {
             known.left = known.left.saturating_add(refilled).min(BURST);

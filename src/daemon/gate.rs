@@ -107,16 +107,15 @@ async fn answer(app: App, route: Route, caller: Caller, raw: Bytes) -> Result<Bo
         }
         // That there is no such run is nobody's secret; that somebody may not see it is worth a row.
         (Err(fault), Audited::Not) if outcome_of(fault) != AuditOutcome::Refused => {}
-        (Err(fault), Audited::Not | Audited::Read | Audited::WithEffect) => app.trail.failed(act, fault).await,
+        (Err(fault), Audited::Not | Audited::Read | Audited::WithEffect) => {
+            app.trail.failed(act, fault).await;
+        }
     }
     outcome
 }
 
 /// A panic in what is audited is an outcome like another.
-async fn caught(
-    handler: impl Future<Output = Result<Body, Fault>>,
-    audited: Audited,
-) -> Result<Body, Fault> {
+async fn caught(handler: impl Future<Output = Result<Body, Fault>>, audited: Audited) -> Result<Body, Fault> {
     match audited {
         Audited::Not => handler.await,
         Audited::Read | Audited::WithEffect | Audited::Around => {
@@ -133,3 +132,7 @@ fn panicked() -> Fault {
 async fn refused(app: &App, route: &Route, caller: &Caller, raw: &Bytes, fault: &Fault) {
     app.trail.refused(Act::new(caller, route.action, route.object(raw)), fault).await;
 }
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;

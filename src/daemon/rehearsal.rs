@@ -102,7 +102,7 @@ impl Served for Private {
 }
 
 /// A daemon over scratch parts, with no door and no log, that reads the staged manifest and nothing else.
-fn app(stage: Stage, monitor: Monitor) -> App {
+pub(super) fn app(stage: Stage, monitor: Monitor) -> App {
     let Stage { manifest, settings, paths, store, supervisor, clock } = stage;
     let (policy, _unknown) = resolve(&settings.access);
     let (settings_tx, settings) = watch::channel(settings);

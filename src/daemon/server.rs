@@ -145,7 +145,8 @@ impl Answer for Router {
         let policy = self.inner.app.policy.borrow().clone();
         identify(identity, &policy, &*self.inner.directory).inspect_err(|fault| {
             // Once a connection, whatever it would have asked.
-            let (act, fault, trail) = (Act::of_stranger(identity), fault.clone(), self.inner.app.trail.clone());
+            let (act, fault, trail) =
+                (Act::of_stranger(identity), fault.clone(), self.inner.app.trail.clone());
             self.inner.app.trail.see_through(async move { trail.refused(act, &fault).await });
         })
     }

@@ -25,8 +25,8 @@ pub use agent::{
 };
 pub use allowance::Allowance;
 pub use audit::{
-    Act, AuditBreak, AuditEntry, AuditEvent, AuditFilter, AuditOutcome, AuditStanding, AuditVerdict, Audited, BreakKind,
-    Digest,
+    Act, AuditBreak, AuditEntry, AuditEvent, AuditFilter, AuditOutcome, AuditStanding, AuditVerdict, Audited,
+    BreakKind, Digest,
 };
 pub use event::{Event, EventKind};
 pub use fault::{Fault, FaultKind};

@@ -127,7 +127,12 @@ impl Ledger {
         let (last, previous) = if known.0 > row.0 { known } else { row };
         let (at, outcome) = (from_time(at)?, from_word(outcome)?);
         let texts = bounds::texts(act, outcome, reason);
-        let mut link = Link { seq: last + 1, at, texts: texts.each_ref().map(|t| t.as_bytes().to_vec()), hash: Vec::new() };
+        let mut link = Link {
+            seq: last + 1,
+            at,
+            texts: texts.each_ref().map(|t| t.as_bytes().to_vec()),
+            hash: Vec::new(),
+        };
         link.hash = self.key.link(&previous, &link).0.to_vec();
         let [principal, origin, action, object, outcome, reason, correlation] = texts;
         connection
@@ -187,9 +192,8 @@ impl Store {
 pub(super) fn rewrite(connection: &Connection, key: Option<&Path>, from: u64) -> rusqlite::Result<()> {
     let key = key.and_then(|path| key::look(path).ok()).unwrap_or_else(|| AuditKey::new(&[0x5a; 32]));
     let from = integer(from)?;
-    let mut previous = connection.query_row("SELECT hash FROM audit WHERE seq = ?1", [from - 1], |row| {
-        row.get(0).map(Digest)
-    })?;
+    let mut previous = connection
+        .query_row("SELECT hash FROM audit WHERE seq = ?1", [from - 1], |row| row.get(0).map(Digest))?;
     let mut rows = connection.prepare(&format!("{} WHERE seq >= ?1 ORDER BY seq", query::LINKS))?;
     let rows: Vec<Link> = rows.query_map([from], query::link)?.collect::<rusqlite::Result<_>>()?;
     for row in rows {

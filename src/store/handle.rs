@@ -17,8 +17,12 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     thread::JoinHandle,
+    time::Duration,
 };
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::timeout};
+
+/// What the last anchor may take: one line to one file.
+const LAST_ANCHOR: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
@@ -59,7 +63,8 @@ impl Store {
         let ledger = Arc::new(Ledger::open(path, &connection, clock.now())?);
         let anchoring = Mutex::new(Some(ledger.anchor(&clock, regime)?));
         let pulse = Arc::clone(ledger.pulse());
-        let writer = Writer::start(connection, settings.write_queue, settings.checkout_timeout.0, regime, pulse)?;
+        let writer =
+            Writer::start(connection, settings.write_queue, settings.checkout_timeout.0, regime, pulse)?;
         Ok(Self(Arc::new(Inner {
             path: path.to_owned(),
             backups: backups.to_owned(),
@@ -107,8 +112,7 @@ impl Store {
         self.0.writer.close().await;
         let anchoring = self.0.anchoring.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = anchoring {
-            // One line to one file; the writer's close has bounded the rest.
-            let _ = spawn_blocking(move || thread.join()).await;
+            let _ = timeout(LAST_ANCHOR, spawn_blocking(move || thread.join())).await;
         }
     }
 

@@ -151,7 +151,11 @@ mod tests {
         assert_eq!(store.prune(keep(3)).await.expect("pruned"), 2 + 4, "two and what was told of all");
         let left: Vec<_> = store.waivers(None).await.expect("read").iter().map(|waiver| waiver.id).collect();
         assert_eq!(left, [3, 4]);
-        assert_eq!(store.add_waiver(act(), expires(5)).await.expect("added").id, 5, "a number was given twice");
+        assert_eq!(
+            store.add_waiver(act(), expires(5)).await.expect("added").id,
+            5,
+            "a number was given twice"
+        );
     }
 
     #[tokio::test]

@@ -178,8 +178,11 @@ mod tests {
         let store = Scratch::new();
         let added = store.add_waiver(act(), now_on()).await.expect("added");
         let expired = store.add_waiver(act(), sample()).await.expect("added");
-        let revoked =
-            store.revoke_waiver(act(), added.id, "uid 0".into()).await.expect("revoked").expect("it is there");
+        let revoked = store
+            .revoke_waiver(act(), added.id, "uid 0".into())
+            .await
+            .expect("revoked")
+            .expect("it is there");
         assert!(revoked.revoked_at.is_some());
         for (id, how) in [(added.id, "revoked already"), (expired.id, "expired already")] {
             let error = store.revoke_waiver(act(), id, "uid 0".into()).await.expect_err("refused");

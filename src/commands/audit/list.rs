@@ -120,7 +120,9 @@ pub fn since(text: &str) -> Result<Timestamp, String> {
     let day = text.parse::<Date>().ok().and_then(|day| day.to_zoned(TimeZone::UTC).ok());
     match day {
         Some(day) => Ok(day.timestamp()),
-        None => text.parse().map_err(|_| "neither a time like 15m, a date like 2027-01-31 nor a timestamp".into()),
+        None => {
+            text.parse().map_err(|_| "neither a time like 15m, a date like 2027-01-31 nor a timestamp".into())
+        }
     }
 }
 

@@ -103,7 +103,12 @@ fn told(verdict: &AuditVerdict, what: &str) -> String {
         Some(_) => text.push_str(&format!("{what} is BROKEN: {} up to there\n", span(verdict))),
     }
     for found in &verdict.breaks {
-        text.push_str(&format!("{:<12} at row {}: {}\n", found.kind.as_str(), found.seq, one_line(&found.what)));
+        text.push_str(&format!(
+            "{:<12} at row {}: {}\n",
+            found.kind.as_str(),
+            found.seq,
+            one_line(&found.what)
+        ));
     }
     if let Some(to) = verdict.pruned_to {
         text.push_str(&format!("{:<12} rows up to {to}, by retention\n", "pruned"));
@@ -121,7 +126,10 @@ fn told(verdict: &AuditVerdict, what: &str) -> String {
         ));
     }
     if verdict.torn {
-        text.push_str(&format!("{:<12} the last line of the anchors is cut off, as a crash leaves it\n", "torn"));
+        text.push_str(&format!(
+            "{:<12} the last line of the anchors is cut off, as a crash leaves it\n",
+            "torn"
+        ));
     }
     text
 }

@@ -18,7 +18,7 @@ const ANCHOR: &[u8] = b"agentd audit anchor 1";
 const LONGEST_LINE: u64 = 512;
 /// Beyond this, lines that speak of rows gone by retention are taken out.
 const COMPACT_BEYOND: u64 = 4 << 20;
-const NO_LINK: i32 = OFlags::NOFOLLOW.bits() as i32;
+const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -70,7 +70,8 @@ impl AnchorFile {
             return Ok(Self { path: path.to_owned(), key: key.clone(), last });
         }
         let last = sealed(key, &Digest::default(), AnchorKind::Begin, head, now);
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(NO_LINK).open(path)?;
+        let file =
+            OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(NO_LINK).open(path)?;
         add(&file, &last)?;
         if let Some(directory) = path.parent() {
             File::open(directory)?.sync_all()?;
@@ -290,6 +291,9 @@ mod tests {
         let seen = Anchors::read(&path, &key()).expect("read");
         assert_eq!((seen.lines.len(), seen.changed, seen.torn), (4, None, false));
         fs::remove_file(&path).expect("removed");
-        assert!(file.append(AnchorKind::Anchor, (500, Digest([1; 32])), now()).is_err(), "made anew in silence");
+        assert!(
+            file.append(AnchorKind::Anchor, (500, Digest([1; 32])), now()).is_err(),
+            "made anew in silence"
+        );
     }
 }

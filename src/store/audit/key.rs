@@ -1,7 +1,7 @@
 //! The key of the chain: made at the first start, in a file of mode 0600 beside the database and never inside it.
 use super::chain::AuditKey;
-use crate::store::{StoreError, StoreErrorKind, error::Result};
 use crate::domain::Digest;
+use crate::store::{StoreError, StoreErrorKind, error::Result};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -29,7 +29,7 @@ pub fn look(path: &Path) -> Result<AuditKey> {
 }
 
 /// A link in its place is nobody's key.
-const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+const NO_LINK: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 fn read(path: &Path) -> io::Result<AuditKey> {
     let file = OpenOptions::new().read(true).custom_flags(NO_LINK).open(path)?;
@@ -43,17 +43,17 @@ fn read(path: &Path) -> io::Result<AuditKey> {
 fn parse(file: File) -> io::Result<AuditKey> {
     let mut text = String::new();
     file.take(100).read_to_string(&mut text)?;
-    let secret: Digest = text
-        .trim_end()
-        .parse()
-        .map_err(|_| io::Error::other("it does not hold 64 hexadecimal digits"))?;
+    let secret: Digest =
+        text.trim_end().parse().map_err(|_| io::Error::other("it does not hold 64 hexadecimal digits"))?;
     Ok(AuditKey::new(&secret.0))
 }
 
 /// Whole or not at all: written aside, synced, then renamed.
 fn make(path: &Path) -> io::Result<()> {
     let mut secret = Digest::default();
-    SystemRandom::new().fill(&mut secret.0).map_err(|_| io::Error::other("the kernel gives no random bytes"))?;
+    SystemRandom::new()
+        .fill(&mut secret.0)
+        .map_err(|_| io::Error::other("the kernel gives no random bytes"))?;
     let aside = path.with_extension("key.new");
     match fs::remove_file(&aside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

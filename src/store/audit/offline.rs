@@ -83,8 +83,11 @@ pub fn verify_audit_export(text: &str, files: &AuditFiles) -> Result<AuditVerdic
     let anchors = Anchors::read(&files.anchors, &key).ok();
     let mut lines = text.lines();
     let not_one = |why: &str| {
-        StoreError::new(StoreErrorKind::Failed, format!("cannot read this as an export of an audit trail: {why}"))
-            .hint("`agentctl audit export` writes one")
+        StoreError::new(
+            StoreErrorKind::Failed,
+            format!("cannot read this as an export of an audit trail: {why}"),
+        )
+        .hint("`agentctl audit export` writes one")
     };
     let begin = lines.next().and_then(ExportLine::read);
     let Some(ExportLine::Begin { schema_version: 1, export, first, previous }) = begin else {
@@ -97,7 +100,9 @@ pub fn verify_audit_export(text: &str, files: &AuditFiles) -> Result<AuditVerdic
     for (number, line) in lines.enumerate() {
         match ExportLine::read(line) {
             Some(ExportLine::Row(row)) if end.is_none() => rows.push(link(&row)),
-            Some(ExportLine::End { end: last, rows, seal }) if end.is_none() => end = Some((last, rows, seal)),
+            Some(ExportLine::End { end: last, rows, seal }) if end.is_none() => {
+                end = Some((last, rows, seal));
+            }
             _ => {
                 foreign = Some(number + 2);
                 break;
@@ -109,12 +114,16 @@ pub fn verify_audit_export(text: &str, files: &AuditFiles) -> Result<AuditVerdic
     let links = rows.into_iter().map(Ok::<_, StoreError>);
     let mut verdict = verify(&key, links, anchors.as_ref(), Start::At(first, previous), 0)?;
     let found = match (foreign, &verdict.breaks[..], end, last) {
-        (Some(line), _, _, _) => Some((BreakKind::Edited, format!("line {line} is not as an export is written"))),
+        (Some(line), _, _, _) => {
+            Some((BreakKind::Edited, format!("line {line} is not as an export is written")))
+        }
         (None, [_, ..], _, _) => None,
         (None, [], None, _) => Some((BreakKind::Truncated, "its last line is missing".into())),
         (None, [], Some((to, rows, sealed)), Some((seq, hash))) => {
             let whole = to == seq && rows == count && sealed == seal(&key, first, seq, &hash);
-            (!whole).then(|| (BreakKind::Truncated, format!("it was cut: its last line speaks of rows {first} to {to}")))
+            (!whole).then(|| {
+                (BreakKind::Truncated, format!("it was cut: its last line speaks of rows {first} to {to}"))
+            })
         }
         (None, [], Some((_, rows, sealed)), None) => {
             let whole = rows == 0 && sealed == seal(&key, first, 0, &Digest::default());
@@ -159,7 +168,9 @@ fn look(database: &Path) -> rusqlite::Result<Connection> {
     let mut uri = String::from("file:");
     for byte in database.as_os_str().as_encoded_bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(char::from(*byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                uri.push(char::from(*byte));
+            }
             other => uri.push_str(&format!("%{other:02X}")),
         }
     }

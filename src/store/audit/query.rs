@@ -157,7 +157,11 @@ pub(super) fn seal(key: &AuditKey, first: u64, last: u64, hash: &Digest) -> Dige
     key.mac(SEAL, &[&first.to_be_bytes(), &last.to_be_bytes(), &hash.0])
 }
 
-pub(super) fn verify_connection(connection: &Connection, key: &AuditKey, anchors: &Path) -> Answer<AuditVerdict> {
+pub(super) fn verify_connection(
+    connection: &Connection,
+    key: &AuditKey,
+    anchors: &Path,
+) -> Answer<AuditVerdict> {
     let read = || match Anchors::read(anchors, key) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Anchors::default()),
         read => read.map_err(|error| {

@@ -1,10 +1,6 @@
 //! Old rows go from the old end of the chain only, and an anchor says up to where before the first of them is gone, so
 //! that what is left still verifies and nobody else's deletion passes for ours.
-use super::{
-    Ledger,
-    anchoring::locked,
-    anchors::AnchorKind,
-};
+use super::{Ledger, anchoring::locked, anchors::AnchorKind};
 use crate::{
     domain::Digest,
     store::{
@@ -20,7 +16,12 @@ use std::sync::Arc;
 impl Store {
     /// Rows older than that, and the oldest of more than `most`; the newest stays whatever its age, since the next rests
     /// on it. At most `at_once` a transaction.
-    pub(in crate::store) async fn prune_audit(&self, before: Timestamp, most: u32, at_once: u32) -> Result<u64> {
+    pub(in crate::store) async fn prune_audit(
+        &self,
+        before: Timestamp,
+        most: u32,
+        at_once: u32,
+    ) -> Result<u64> {
         let before = from_time(before).unwrap_or(i64::MIN);
         let mut gone = 0;
         loop {
@@ -71,6 +72,7 @@ fn prune(
         tracing::warn!(%error, "cannot shorten the anchors of the audit trail");
     }
     drop(anchors);
-    let deleted = connection.prepare_cached("DELETE FROM audit WHERE seq <= ?1")?.execute(params![integer(to)?])?;
+    let deleted =
+        connection.prepare_cached("DELETE FROM audit WHERE seq <= ?1")?.execute(params![integer(to)?])?;
     Ok(deleted as u64)
 }

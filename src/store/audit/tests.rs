@@ -12,7 +12,10 @@ use crate::{
 use std::{fs, time::Duration};
 
 async fn record(store: &Store, number: usize) {
-    store.record_act(act().on(format!("row/{number}")), AuditOutcome::Done, String::new()).await.expect("kept");
+    store
+        .record_act(act().on(format!("row/{number}")), AuditOutcome::Done, String::new())
+        .await
+        .expect("kept");
 }
 
 /// What somebody with the database, and without the key, does to it.
@@ -55,11 +58,9 @@ async fn an_effect_and_its_row_are_kept_together_or_not_at_all() {
 async fn an_intent_without_an_outcome_is_unknown_and_stays_so() {
     let store = Scratch::new();
     let (first, second) = (act(), act());
-    for (act, outcome) in [
-        (&first, AuditOutcome::Intended),
-        (&second, AuditOutcome::Intended),
-        (&first, AuditOutcome::Failed),
-    ] {
+    for (act, outcome) in
+        [(&first, AuditOutcome::Intended), (&second, AuditOutcome::Intended), (&first, AuditOutcome::Failed)]
+    {
         store.record_act(act.clone(), outcome, String::new()).await.expect("kept");
     }
     let store = store.reopen().await;
@@ -90,7 +91,11 @@ async fn rows_are_found_by_who_what_when_and_the_newest_come_last() {
     assert_eq!(count(all.clone()).await, 10);
     assert_eq!(count(AuditFilter { principal: Some("agent:orders".into()), ..all.clone() }).await, 5);
     for (action, found) in [("agents", 5), ("agents/stop", 5), ("agents/st", 0), ("agent", 0), ("%", 0)] {
-        assert_eq!(count(AuditFilter { action: Some(action.into()), ..all.clone() }).await, found, "{action}");
+        assert_eq!(
+            count(AuditFilter { action: Some(action.into()), ..all.clone() }).await,
+            found,
+            "{action}"
+        );
     }
     assert_eq!(count(AuditFilter { correlation: Some(other.correlation), ..all.clone() }).await, 5);
     assert_eq!(count(AuditFilter { outcome: Some(AuditStanding::Done), ..all.clone() }).await, 5);
@@ -182,15 +187,25 @@ async fn retention_takes_the_old_end_and_what_is_left_verifies() {
         record(&store, number).await;
     }
     let now = store.clock().now();
-    assert_eq!(store.prune_audit(now - jiff::SignedDuration::from_hours(1), 1_000, 7).await.expect("kept"), 0);
-    assert_eq!(store.prune_audit(now - jiff::SignedDuration::from_hours(1), 20, 7).await.expect("pruned"), 10);
+    assert_eq!(
+        store.prune_audit(now - jiff::SignedDuration::from_hours(1), 1_000, 7).await.expect("kept"),
+        0
+    );
+    assert_eq!(
+        store.prune_audit(now - jiff::SignedDuration::from_hours(1), 20, 7).await.expect("pruned"),
+        10
+    );
     let verdict = store.verify_audit().await.expect("verified");
     assert!(verdict.whole && verdict.pruned_to == Some(10) && verdict.rows == 20, "{verdict:?}");
     let page = store.audit_page(0, 5).await.expect("read");
     assert!(page.previous.is_some() && page.entries[0].event.seq == 11);
     let all = RetentionSettings { audit: Period::default(), ..RetentionSettings::default() };
     store.prune(all).await.expect("pruned");
-    assert_eq!(store.audit_events(0, 99).await.expect("read").len(), 1, "the newest is what the next rests on");
+    assert_eq!(
+        store.audit_events(0, 99).await.expect("read").len(),
+        1,
+        "the newest is what the next rests on"
+    );
     record(&store, 30).await;
     let store = store.reopen().await;
     let verdict = store.verify_audit().await.expect("verified");
@@ -228,9 +243,10 @@ async fn exported(store: &Store, after: u64) -> String {
     };
     let seal = store.seal_audit(from, last.event.seq, &last.hash);
     let end = ExportLine::End { end: last.event.seq, rows, seal };
-    let rows = page.entries.iter().map(|entry| {
-        ExportLine::Row(Box::new(ExportRow { event: entry.event.clone(), hash: entry.hash }))
-    });
+    let rows = page
+        .entries
+        .iter()
+        .map(|entry| ExportLine::Row(Box::new(ExportRow { event: entry.event.clone(), hash: entry.hash })));
     let lines = std::iter::once(begin).chain(rows).chain(std::iter::once(end));
     lines.map(|line| serde_json::to_string(&line).expect("json") + "\n").collect()
 }
@@ -253,7 +269,8 @@ async fn an_export_verifies_and_one_that_was_touched_anywhere_does_not() {
     let headless = {
         // Cut at its head, and the first line made to fit: row 3's own hash is in the file.
         let hash = lines[2].split("\"hash\":\"").nth(1).expect("a hash").trim_end_matches("\"}");
-        let begin = format!("{{\"schema_version\":1,\"export\":\"audit\",\"first\":3,\"previous\":\"{hash}\"}}");
+        let begin =
+            format!("{{\"schema_version\":1,\"export\":\"audit\",\"first\":3,\"previous\":\"{hash}\"}}");
         joined(&[&[begin.as_str()][..], &lines[3..]].concat())
     };
     for (what, text, kind) in [

@@ -8,7 +8,7 @@ use crate::domain::{AuditBreak, AuditVerdict, BreakKind, Digest};
 use std::collections::VecDeque;
 
 /// How far around it is looked for where a row belongs.
-const AROUND: usize = 32;
+const AROUND: usize = 8;
 
 /// Where the rows begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ pub fn verify<E>(
     }
     let last = verdict.last.unwrap_or(0);
     if verdict.breaks.is_empty() && last < reach {
-        let what = format!("rows {} to {reach} are missing at the end: row {reach} was anchored", last + 1);
+        let what = format!("{} at the end: row {reach} was anchored", missing(last + 1, reach));
         verdict.breaks.push(said(last + 1, BreakKind::Truncated, what));
     }
     verdict.breaks.extend(anchors.and_then(|anchors| of_anchors(anchors, verdict.first.unwrap_or(0))));
@@ -113,7 +113,7 @@ enum Misfit {
 
 fn judge(key: &AuditKey, row: &Link, expected: u64, previous: &Digest) -> Option<Misfit> {
     if row.seq > expected {
-        let what = format!("rows {expected} to {} are missing", row.seq - 1);
+        let what = missing(expected, row.seq - 1);
         return Some(Misfit::Number(said(expected, BreakKind::Deleted, what)));
     }
     if row.seq < expected {
@@ -138,7 +138,9 @@ fn name(
     }
     // If what follows still rests on this row, as it was or as its hash says, then this one alone was changed.
     let rests = |next: &Link| {
-        next.verifies(key, &row.digest()) || next.verifies(key, &key.link(previous, row)) || next.seq != seq + 1
+        next.verifies(key, &row.digest())
+            || next.verifies(key, &key.link(previous, row))
+            || next.seq != seq + 1
     };
     match after.first() {
         Some(next) if !rests(next) => {
@@ -183,8 +185,11 @@ fn of_anchors(anchors: &Anchors, first: u64) -> Option<AuditBreak> {
     }
     match anchors.lines.first() {
         None => Some(said(1, BreakKind::Anchors, "there are no anchors".into())),
-        Some(begin) if begin.kind == AnchorKind::Begin && begin.seq > 0 && begin.seq >= first && first > 0 => {
-            let what = format!("the anchors of rows up to {} are gone; the file begins after them", begin.seq);
+        Some(begin)
+            if begin.kind == AnchorKind::Begin && begin.seq > 0 && begin.seq >= first && first > 0 =>
+        {
+            let what =
+                format!("the anchors of rows up to {} are gone; the file begins after them", begin.seq);
             Some(said(first, BreakKind::Anchors, what))
         }
         Some(begin) if begin.kind == AnchorKind::Anchor => {
@@ -192,6 +197,10 @@ fn of_anchors(anchors: &Anchors, first: u64) -> Option<AuditBreak> {
         }
         Some(_) => None,
     }
+}
+
+fn missing(from: u64, to: u64) -> String {
+    if from == to { format!("row {from} is missing") } else { format!("rows {from} to {to} are missing") }
 }
 
 fn said(seq: u64, kind: BreakKind, what: String) -> AuditBreak {

@@ -180,10 +180,8 @@ fn anchors_that_are_gone_changed_or_begun_anew_are_a_break() {
     assert_eq!(first(&seen(&rows, &Anchors::default())), (1, BreakKind::Anchors));
     let changed = Anchors { changed: Some(3), lines: sound.lines[..2].to_vec(), ..sound.clone() };
     assert_eq!(first(&seen(&rows, &changed)), (11, BreakKind::Anchors));
-    let anew = Anchors {
-        lines: vec![anchor(AnchorKind::Begin, 30, rows[29].digest())],
-        ..Anchors::default()
-    };
+    let anew =
+        Anchors { lines: vec![anchor(AnchorKind::Begin, 30, rows[29].digest())], ..Anchors::default() };
     assert_eq!(first(&seen(&rows, &anew)), (1, BreakKind::Anchors));
     let headless = Anchors { lines: sound.lines[1..].to_vec(), ..sound };
     assert_eq!(first(&seen(&rows, &headless)), (1, BreakKind::Anchors));

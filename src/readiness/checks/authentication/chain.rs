@@ -10,12 +10,7 @@ use crate::{
 };
 #[cfg(test)]
 use futures_util::FutureExt;
-use std::{
-    fs, io,
-    os::unix::fs::MetadataExt,
-    path::Path,
-    time::Duration,
-};
+use std::{fs, io, os::unix::fs::MetadataExt, path::Path, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// Enough for an anchor before the last.
@@ -68,10 +63,9 @@ pub async fn live_is_whole(store: &Store) -> Found {
     // This very run is in it.
     proof.holds(verdict.rows > 0, format!("{} rows are in it", verdict.rows));
     let anchored = verdict.anchored_to.map_or("none yet".into(), |to| format!("up to row {to}"));
-    proof.judge("the audit trail is as it was written").seen(format!(
-        "anchored: {anchored}; {} rows since are held by the key alone",
-        verdict.unanchored
-    ))
+    proof
+        .judge("the audit trail is as it was written")
+        .seen(format!("anchored: {anchored}; {} rows since are held by the key alone", verdict.unanchored))
 }
 
 pub async fn key_and_anchors(evidence: &Evidence) -> Found {
@@ -209,10 +203,8 @@ pub const SABOTEURS: &[Saboteur] = &[
                 let store = ground.store(&plot, &small()).await.expect("a store");
                 write(&store).await.expect("written");
                 store.close().await;
-                let files = AuditFiles {
-                    database: plot.path().join("scratch.db"),
-                    ..AuditFiles::of(plot.path())
-                };
+                let files =
+                    AuditFiles { database: plot.path().join("scratch.db"), ..AuditFiles::of(plot.path()) };
                 if let Some(how) = how {
                     tamper(&files, how).expect("tampered with");
                 }

@@ -152,7 +152,9 @@ impl Scene {
     async fn ask(&self, uid: u32, bearer: Option<&str>, path: &str, body: Option<Value>) -> Answered {
         let pid = i32::try_from(std::process::id()).ok();
         let identity = Identity { uid, gid: uid, pid };
-        self.served.ask(Question { identity, bearer: bearer.map(str::to_owned), path: path.into(), body }).await
+        self.served
+            .ask(Question { identity, bearer: bearer.map(str::to_owned), path: path.into(), body })
+            .await
     }
 
     /// The rows of one answer are these, by this principal: action, object and standing of each, and no more.
@@ -171,7 +173,13 @@ impl Scene {
         };
         let rows = self.rows_of(|row| row.event.correlation == id, due.len()).await?;
         let said = |row: &AuditEntry| {
-            format!("{} {} {} {}", row.event.principal, row.event.action, row.event.object, row.standing.as_str())
+            format!(
+                "{} {} {} {}",
+                row.event.principal,
+                row.event.action,
+                row.event.object,
+                row.standing.as_str()
+            )
         };
         let wanted: Vec<String> = due
             .iter()
@@ -235,8 +243,12 @@ pub const SABOTEURS: &[Saboteur] = &[
                 ("a daemon that says done of what failed", Manners::SaysDone),
                 ("a daemon that names somebody else", Manners::NamesAnother),
             ];
-            tried(outside, Clerk::of(Manners::Sound), broken.map(|(what, manners)| (what, Clerk::of(manners))))
-                .boxed()
+            tried(
+                outside,
+                Clerk::of(Manners::Sound),
+                broken.map(|(what, manners)| (what, Clerk::of(manners))),
+            )
+            .boxed()
         },
     },
 ];
