@@ -10,7 +10,7 @@
 //! | 1 | `resilience` | – |
 //! | 1 | `store` | domain, config, resilience |
 //! | 2 | `auth` | domain, config, store, resilience |
-//! | 2 | `errors` | domain, store |
+//! | 2 | `errors` | domain, config, store, resilience |
 //! | 3 | `agents` | domain, config, store, resilience, errors |
 //! | 4 | `health` | domain, config, store, resilience, errors, agents |
 //! | 5 | `readiness` | domain, config, store, resilience, auth, errors, agents, health |

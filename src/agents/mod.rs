@@ -7,6 +7,7 @@ pub mod child;
 pub mod crash;
 mod desk;
 mod ending;
+mod failing;
 #[cfg(test)]
 mod fleet_fixture;
 #[cfg(test)]

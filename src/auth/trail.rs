@@ -1,5 +1,6 @@
 //! The audit trail as the gate writes it: what was intended, done, refused or failed outside the store.
 use crate::{
+    config::redact,
     domain::{Act, AuditOutcome, Fault, FaultKind},
     store::Store,
 };
@@ -39,7 +40,7 @@ impl Trail {
 
     /// Nothing was done, so nothing is undone for want of a row; the log says that it is missing.
     async fn told(&self, act: Act, outcome: AuditOutcome, fault: &Fault) {
-        let told = self.store.record_act(act, outcome, fault.message.clone()).await;
+        let told = self.store.record_act(act, outcome, redact(&fault.message).into_owned()).await;
         if let Err(error) = told {
             tracing::error!("a refusal is missing from the audit trail: {error}");
         }

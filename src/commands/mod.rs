@@ -14,6 +14,7 @@ mod daemon;
 mod demo_agent;
 mod doctor;
 mod ephemeral;
+mod error;
 mod generate;
 mod help_topics;
 mod init;
@@ -56,6 +57,7 @@ commands! {
     Check => check,
     Waiver => waiver,
     Auth => auth,
+    Error => error,
     Doctor => doctor,
     Report => report,
     Completion => completion,

@@ -2,6 +2,7 @@
 mod appraise;
 mod check;
 mod declared;
+mod errors;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod load;
 mod load_tests;
 mod paths;
 mod problem;
+mod redact;
 mod rest;
 mod restart;
 mod schema;
@@ -29,10 +31,12 @@ mod view;
 
 pub use appraise::{Appraisal, Issued, appraise};
 pub use declared::CheckSettings;
+pub use errors::ErrorSettings;
 pub use kinds::{Kind, Kinds, OptionProblem, read_options};
 pub use load::{Loaded, load};
 pub use paths::Paths;
 pub use problem::{Problem, Problems, Severity, SourceText};
+pub use redact::redact;
 pub use restart::{BackoffRange, LatchRule, RestartSettings};
 pub use schema::json_schema;
 pub use secret::{check_reference, is_reference, resolve};

@@ -1,6 +1,6 @@
 //! The file as one struct. The JSON Schema derived from it is what the file is checked against, so a key that is
 //! not here cannot be set, and a key that is here is documented.
-use super::{CheckSettings, RestartSettings};
+use super::{CheckSettings, ErrorSettings, RestartSettings};
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,7 @@ pub struct Settings {
     pub access: AccessSettings,
     pub store: StoreSettings,
     pub retention: RetentionSettings,
+    pub errors: ErrorSettings,
     pub readiness: ReadinessSettings,
     #[serde(rename = "agent")]
     pub agents: Vec<AgentSettings>,
@@ -45,6 +46,7 @@ impl Default for Settings {
             access: AccessSettings::default(),
             store: StoreSettings::default(),
             retention: RetentionSettings::default(),
+            errors: ErrorSettings::default(),
             readiness: ReadinessSettings::default(),
             agents: Vec::new(),
             dependencies: Vec::new(),
@@ -194,6 +196,8 @@ pub struct RetentionSettings {
     pub migration_backups: u32,
     /// How long a waiver is kept after it expired or was revoked.
     pub waivers: Period,
+    /// How long an error group is kept that is not seen any more, whatever its state, and its occurrences.
+    pub errors: Period,
 }
 
 impl Default for RetentionSettings {
@@ -204,6 +208,7 @@ impl Default for RetentionSettings {
             reports: 200,
             migration_backups: 3,
             waivers: Period::secs(365 * 86400),
+            errors: Period::secs(90 * 86400),
         }
     }
 }

@@ -99,6 +99,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let reporters = Bound::bind(&paths.report_socket, Access::Everyone)?;
 
     let store = open_store(&paths, &plan.settings, &clock).await?;
+    let errors = Errors::open(&plan.settings.errors, store.clone(), clock.clone());
     let (policy, _unknown) = resolve(&plan.settings.access);
     let settings = plan.settings;
     let launch = Supervisor::launch(SupervisorParts {
@@ -106,6 +107,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         paths: (*paths).clone(),
         store: store.clone(),
         clock: clock.clone(),
+        errors: errors.clone(),
     });
     let interrupt = async { store.interrupt_runs().await.map_err(Fault::from) };
     let (_, supervisor) = tokio::try_join!(interrupt, launch)?;
@@ -114,6 +116,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         supervisor: supervisor.clone(),
         store: store.clone(),
         clock: clock.clone(),
+        errors: errors.clone(),
     });
     let (settings_tx, settings) = watch::channel(settings);
     let (digest_tx, config_digest) = watch::channel(plan.config_digest);
@@ -133,6 +136,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         supervisor: supervisor.clone(),
         monitor: monitor.clone(),
         clock: clock.clone(),
+        errors: errors.clone(),
         gate: Some(Arc::new(Door::new(&plan.routes))),
         started: Arc::clone(&started),
         reload: Some(Arc::clone(&rehearsal) as _),
@@ -142,7 +146,6 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(store.clone(), clock.clone());
-    let errors = Errors::new(store.clone());
     let app = App {
         settings,
         config_digest,

@@ -1,8 +1,9 @@
 //! What stands before every handler, in order: who is it, has it room left, may it, and what is written of it.
 use super::{App, Body, Route};
-use crate::domain::{Act, Allowance, Audited, Caller, Fault, FaultKind};
+use crate::domain::{Act, Allowance, Audited, Caller, Fault, FaultKind, Principal};
 use hyper::body::Bytes;
 use secrecy::SecretString;
+use std::sync::{Arc, OnceLock};
 
 /// One request before the gate. The caller is who the kernel says it is.
 pub struct Asked {
@@ -11,11 +12,13 @@ pub struct Asked {
     /// What it showed beside that.
     pub bearer: Option<SecretString>,
     pub raw: Bytes,
+    /// Where the gate says who it turned out to be.
+    pub asked_by: Arc<OnceLock<Principal>>,
 }
 
 /// The answer, and what is left of the caller's quota.
 pub async fn pass(app: &App, asked: Asked) -> (Result<Body, Fault>, Option<Allowance>) {
-    let Asked { route, caller, bearer, raw } = asked;
+    let Asked { route, caller, bearer, raw, asked_by } = asked;
     let caller = match recognise(app, caller, bearer).await {
         Ok(caller) => caller,
         Err((caller, fault)) => {
@@ -23,6 +26,8 @@ pub async fn pass(app: &App, asked: Asked) -> (Result<Body, Fault>, Option<Allow
             return (Err(fault), None);
         }
     };
+    // Nobody else sets it.
+    let _ = asked_by.set(caller.principal.clone());
     let allowance = match app.meter.charge(&caller).await {
         Ok(allowance) => allowance,
         Err((fault, allowance)) => {

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     config::Paths,
-    domain::{EventKind, Fault},
+    domain::{EventKind, Fault, FaultCategory, FaultKind, FaultSeverity},
+    errors::{Errors, Failure, hear_panics},
     store::Store,
 };
 use std::{future::Future, io, time::Duration};
@@ -45,9 +46,10 @@ pub async fn run(plan: Plan, voice: Voice) -> Result<(), Fault> {
     }
     let running = boot(plan, Some(log.level())).await.inspect_err(|fault| tracing::error!("{fault}"))?;
     let app = running.app.clone();
+    hear_panics(&app.errors);
     notify::ready();
     tracing::info!("ready");
-    let watchdog = tokio::spawn(notify::keep_watchdog(app.store.clone()));
+    let watchdog = tokio::spawn(notify::keep_watchdog(app.store.clone(), app.errors.clone()));
     let pruning = tokio::spawn(prune_hourly(app.clone()));
     loop {
         tokio::select! {
@@ -75,11 +77,13 @@ impl Running {
         notify::stopping();
         app.control.stop();
         app.note(EventKind::DaemonStopping, format!("pid {}", std::process::id())).await;
-        within(STEP, "the monitor", app.monitor.shutdown()).await;
+        let errors = &app.errors;
+        within(STEP, errors, "the monitor", app.monitor.shutdown()).await;
         stop_agents(&app, deadline, hasten).await;
         closing.cancel();
-        within(STEP, "the listeners", listeners.wait()).await;
-        within(CLOSE, "the store", app.store.close()).await;
+        within(STEP, errors, "the listeners", listeners.wait()).await;
+        within(STEP * 2, errors, "the record of failures", errors.close()).await;
+        within(CLOSE, errors, "the store", app.store.close()).await;
     }
 }
 
@@ -97,19 +101,25 @@ async fn stop_agents(app: &App, deadline: Duration, hasten: impl Future<Output =
         let at_once = async {
             tokio::join!(in_order, app.supervisor.shutdown(Duration::ZERO));
         };
-        within(STEP * 2, "the agents", at_once).await;
+        within(STEP * 2, &app.errors, "the agents", at_once).await;
     }
 }
 
-async fn within(limit: Duration, what: &str, step: impl Future<Output = ()>) {
+async fn within(limit: Duration, errors: &Errors, what: &str, step: impl Future<Output = ()>) {
     if timeout(limit, step).await.is_err() {
         tracing::error!(limit_s = limit.as_secs_f64(), "gave up on {what}");
+        let fault = Fault::new(FaultKind::Timeout, format!("cannot stop {what} in {}s", limit.as_secs()))
+            .category(FaultCategory::Resource)
+            .severity(FaultSeverity::High);
+        errors.record(Failure::new("daemon.stop", fault));
     }
 }
 
 async fn reload(app: App) {
-    // It logs its own outcome.
-    let _ = app.reload().await;
+    // It logs its own outcome. One that a request asked for is recorded with that request.
+    if let Err(fault) = app.reload().await {
+        app.errors.record(Failure::new("config/reload", fault).context("by SIGHUP"));
+    }
 }
 
 async fn prune_hourly(app: App) {
@@ -124,7 +134,10 @@ async fn prune(store: &Store, app: &App) {
     let retention = app.settings.borrow().retention.clone();
     match store.prune(retention).await {
         Ok(rows) => tracing::debug!(rows, "pruned"),
-        Err(error) => tracing::warn!(%error, "cannot prune"),
+        Err(error) => {
+            tracing::warn!(%error, "cannot prune");
+            app.errors.record(Failure::new("prune", error.into()));
+        }
     }
 }
 

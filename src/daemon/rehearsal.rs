@@ -32,13 +32,15 @@ pub struct Rehearsal {
 impl Reload for Rehearsal {
     fn reload(&self, stage: Stage) -> BoxFuture<'_, Reloaded> {
         Box::pin(async move {
+            let errors = errors_of(&stage);
             let monitor = Monitor::launch(MonitorParts {
                 settings: Arc::clone(&stage.settings),
                 supervisor: stage.supervisor.clone(),
                 store: stage.store.clone(),
                 clock: stage.clock.clone(),
+                errors: errors.clone(),
             });
-            let app = app(stage, monitor.clone());
+            let app = app(stage, monitor.clone(), errors);
             let outcome = app.reload_alone().await;
             monitor.shutdown().await;
             let settings = app.settings.borrow().clone();
@@ -51,15 +53,17 @@ impl Serve for Rehearsal {
     fn serve(&self, stage: Stage) -> BoxFuture<'_, Box<dyn Served>> {
         let routes = self.routes.clone();
         Box::pin(async move {
+            let errors = errors_of(&stage);
             let monitor = Monitor::launch(MonitorParts {
                 settings: Arc::clone(&stage.settings),
                 supervisor: stage.supervisor.clone(),
                 store: stage.store.clone(),
                 clock: stage.clock.clone(),
+                errors: errors.clone(),
             });
             let directory = Arc::new(Roster::new(stage.supervisor.clone()));
-            let router = Router::new(routes, app(stage, monitor.clone()), directory);
-            Box::new(Private { router, monitor }) as Box<dyn Served>
+            let router = Router::new(routes, app(stage, monitor.clone(), errors.clone()), directory);
+            Box::new(Private { router, monitor, errors }) as Box<dyn Served>
         })
     }
 }
@@ -68,6 +72,7 @@ impl Serve for Rehearsal {
 struct Private {
     router: Router,
     monitor: Monitor,
+    errors: Errors,
 }
 
 impl Served for Private {
@@ -97,12 +102,20 @@ impl Served for Private {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.monitor.shutdown())
+        Box::pin(async move {
+            self.monitor.shutdown().await;
+            self.errors.close().await;
+        })
     }
 }
 
+/// Beside those of the scratch fleet itself: both write to its store, which counts them together.
+fn errors_of(stage: &Stage) -> Errors {
+    Errors::open(&stage.settings.errors, stage.store.clone(), stage.clock.clone())
+}
+
 /// A daemon over scratch parts, with no door and no log, that reads the staged manifest and nothing else.
-fn app(stage: Stage, monitor: Monitor) -> App {
+fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
     let Stage { manifest, settings, paths, store, supervisor, clock } = stage;
     let (policy, _unknown) = resolve(&settings.access);
     let (settings_tx, settings) = watch::channel(settings);
@@ -123,6 +136,7 @@ fn app(stage: Stage, monitor: Monitor) -> App {
         supervisor: supervisor.clone(),
         monitor: monitor.clone(),
         clock: clock.clone(),
+        errors: errors.clone(),
         gate: None,
         reload: None,
         serve: None,
@@ -132,7 +146,6 @@ fn app(stage: Stage, monitor: Monitor) -> App {
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(store.clone(), clock.clone());
-    let errors = Errors::new(store.clone());
     App {
         settings,
         config_digest,

@@ -6,6 +6,7 @@ use crate::{
     auth::{Names, Policy},
     config::{AccessSettings, Settings},
     domain::{AgentName, Event, EventKind, Fault, FaultKind},
+    errors::Failure,
 };
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
@@ -87,6 +88,7 @@ impl App {
         let settings = Arc::new(settings);
         let agents = self.supervisor.apply(Arc::clone(&settings)).await?;
         self.monitor.apply(Arc::clone(&settings));
+        self.errors.apply(&settings.errors);
         reloader.policy.send_replace(Arc::new(policy));
         reloader.settings.send_replace(settings);
         reloader.digest.send_replace(fresh.digest);
@@ -100,6 +102,7 @@ impl App {
         let event = Event { seq: 0, at: self.clock.now(), kind, instance: None, text };
         if let Err(error) = self.store.record_event(event).await {
             tracing::warn!(%error, "an event was not recorded");
+            self.errors.record(Failure::new("event", error.into()));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Route: an endpoint with its handler, types erased, and the single gate before it.
 use super::App;
 use crate::{
+    config::redact,
     domain::{Audited, Caller, Fault, FaultKind, Permission},
     protocol::{Endpoint, Streamed, Verb, path},
 };
@@ -105,9 +106,9 @@ impl Route {
         .hint("ask an administrator to add you under [access] in agentd.toml"))
     }
 
-    /// What the request is done to, as the audit trail calls it.
+    /// What the request is done to, as the audit trail calls it; a secret in the place of a name is not.
     pub fn object(&self, raw: &[u8]) -> String {
-        (self.object)(raw)
+        redact(&(self.object)(raw)).into_owned()
     }
 
     /// The handler alone; whoever calls it has passed the gate.

@@ -6,8 +6,12 @@ use super::{
 };
 use crate::{
     auth::{Directory, identify},
-    domain::{Allowance, Caller, CorrelationId, Fault, FaultKind, Identity, Permission},
-    errors::Failure,
+    config::redact,
+    domain::{
+        Allowance, Caller, CorrelationId, Fault, FaultCategory, FaultKind, FaultSeverity, Identity,
+        Permission,
+    },
+    errors::{Failure, expecting_panics},
     protocol::{PROTOCOL, PROTOCOL_HEADER, Verb},
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
@@ -21,7 +25,7 @@ use secrecy::SecretString;
 use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -73,19 +77,32 @@ impl Router {
     {
         let caller = match caller {
             Ok(caller) => caller.for_request(CorrelationId(fastrand::u64(1..))),
-            Err(fault) => return refuse(&fault),
+            Err(fault) => {
+                self.inner.app.errors.record(Failure::new("request", fault.clone()));
+                return refuse(&fault);
+            }
         };
         let route = match find(&self.inner.routes, request.uri().path(), request.method(), request.headers())
         {
             Ok(route) => route.clone(),
-            Err(reply) => return *reply,
+            Err((fault, reply)) => {
+                let failure = Failure::new("request", fault).of_agent(caller.agent.clone());
+                self.inner.app.errors.record(failure.asked_by(&caller.principal, caller.correlation));
+                return *reply;
+            }
         };
         let (path, uid, correlation) = (route.path.clone(), caller.identity.uid, caller.correlation);
         let (writes, agent) = (route.verb == Verb::Write, caller.agent.clone());
+        let (client, asked_by) = (caller.principal.clone(), Arc::new(OnceLock::new()));
+        let (action, object) = (route.action, route.clone());
+        let mut shown = Bytes::new();
         let began = Instant::now();
         let bearer = bearer(request.headers());
         let (outcome, allowance) = match read(route.verb, request).await {
-            Ok(raw) => self.run(Asked { route, caller, bearer, raw }).await,
+            Ok(raw) => {
+                shown = raw.clone();
+                self.run(Asked { route, caller, bearer, raw, asked_by: Arc::clone(&asked_by) }).await
+            }
             Err(fault) => (Err(fault), None),
         };
         let took_ms = began.elapsed().as_micros() as f64 / 1e3;
@@ -99,14 +116,16 @@ impl Router {
                 answer(body)
             }
             Err(fault) => {
-                tracing::warn!(path, uid, %correlation, took_ms, kind = ?fault.kind, "{fault}");
-                self.inner.app.errors.record(Failure {
-                    operation: path,
-                    agent,
-                    client: None,
-                    correlation,
-                    fault: fault.clone(),
-                });
+                tracing::warn!(path, uid, %correlation, took_ms, kind = ?fault.kind, "{}", redact(&fault.message));
+                let object = object.object(&shown);
+                let about = object.strip_prefix("agent/").and_then(|name| name.parse().ok());
+                // A name that a caller made up is no agent.
+                let agent = agent.or(about.filter(|_| fault.nature().severity > FaultSeverity::Low));
+                let failure = Failure::new(action, fault.clone())
+                    .of_agent(agent)
+                    .asked_by(asked_by.get().unwrap_or(&client), correlation)
+                    .context(object);
+                self.inner.app.errors.record(failure);
                 refuse(&fault)
             }
         };
@@ -122,11 +141,13 @@ impl Router {
             return (Err(fault), None);
         }
         let path = asked.route.path.clone();
-        let work = gate::pass(&self.inner.app, asked);
+        let work = expecting_panics(gate::pass(&self.inner.app, asked));
         match tokio::time::timeout(HANDLER_DEADLINE, AssertUnwindSafe(work).catch_unwind()).await {
             Ok(Ok(passed)) => passed,
             Ok(Err(_panic)) => {
                 let fault = Fault::internal(format!("cannot answer {path}: its handler panicked"))
+                    .category(FaultCategory::Api)
+                    .severity(FaultSeverity::Critical)
                     .hint("`agentctl daemon logs` has the details; the daemon itself goes on");
                 (Err(fault), None)
             }
@@ -146,6 +167,10 @@ impl Answer for Router {
         identify(identity, &policy, &*self.inner.directory)
     }
 
+    fn failed(&self, fault: Fault) {
+        self.inner.app.errors.record(Failure::new("connection", fault));
+    }
+
     fn answer(&self, caller: Result<Caller, Fault>, request: Request<Incoming>) -> BoxFuture<'static, Reply> {
         let router = self.clone();
         Box::pin(async move { router.reply(caller, request).await })
@@ -157,9 +182,11 @@ fn find<'a>(
     path: &str,
     method: &Method,
     headers: &HeaderMap,
-) -> Result<&'a Route, Box<Reply>> {
+) -> Result<&'a Route, (Fault, Box<Reply>)> {
     let Some(route) = routes.get(path) else {
-        return Err(Box::new(refuse(&unknown(path, headers))));
+        let fault = unknown(path, headers);
+        let reply = Box::new(refuse(&fault));
+        return Err((fault, reply));
     };
     let allowed = match route.verb {
         Verb::Read => Method::GET,
@@ -173,7 +200,7 @@ fn find<'a>(
     if let Ok(value) = allowed.as_str().parse() {
         reply.headers_mut().insert(ALLOW, value);
     }
-    Err(Box::new(reply))
+    Err((fault, Box::new(reply)))
 }
 
 fn unknown(path: &str, headers: &HeaderMap) -> Fault {

@@ -3,6 +3,7 @@ mod access;
 mod agent;
 mod allowance;
 mod audit;
+mod error_group;
 mod event;
 mod fault;
 mod health;
@@ -13,6 +14,7 @@ mod readiness;
 mod reading;
 #[cfg(test)]
 pub mod sample;
+mod spike;
 mod status;
 mod store;
 mod text;
@@ -25,8 +27,12 @@ pub use agent::{
 };
 pub use allowance::Allowance;
 pub use audit::{Act, AuditEvent, AuditOutcome, Audited};
+pub use error_group::{
+    Alike, ErrorAlarm, ErrorFilter, ErrorGroup, ErrorPattern, ErrorState, HOURS_SHOWN, Ignored, Occurrence,
+    PatternBy, Resolution, Tally, hour_of,
+};
 pub use event::{Event, EventKind};
-pub use fault::{Fault, FaultKind};
+pub use fault::{Fault, FaultCategory, FaultKind, FaultSeverity, Fingerprint, Nature, pattern};
 pub use health::{Observation, ProbeResult, ProbeRole, ProbeState, ProbeStatus, ProbeTransition};
 pub use name::{AgentName, InstanceId, RunId};
 pub use principal::{CorrelationId, Means, Principal, PrincipalKind};
@@ -35,6 +41,7 @@ pub use readiness::{
     Category, CategoryScore, Finding, Interval, Outcome, Report, RunState, RunSummary, Severity, Verdict,
 };
 pub use reading::{moment, percent};
+pub use spike::{LEAST_HISTORY, MOST_HISTORY, Spike, SpikeRule, spike};
 pub use status::{DaemonStatus, FleetVerdict, LastValidation, StatusReport, TierStatus};
 pub use store::{Percentiles, StoreStats};
 pub use text::{one_line, visible};

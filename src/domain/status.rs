@@ -3,7 +3,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::{AgentState, AgentStatus, Interval, ProbeStatus, RunId, Separation, StoreStats, Verdict};
+use super::{
+    AgentState, AgentStatus, ErrorAlarm, Interval, ProbeStatus, RunId, Separation, StoreStats, Verdict,
+};
 
 /// The verdict line: is the fleet well right now? Never says "ready to ship": that is `validate`'s to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,4 +69,7 @@ pub struct StatusReport {
     pub failing_probes: Vec<ProbeStatus>,
     pub store: StoreStats,
     pub last_validation: Option<LastValidation>,
+    /// Errors that spike or came back; absent while there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<ErrorAlarm>,
 }

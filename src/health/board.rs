@@ -185,6 +185,14 @@ impl Board {
         statuses
     }
 
+    /// Kind and role of a probe.
+    pub fn about(&self, target: &str, probe: &str) -> Option<(String, ProbeRole)> {
+        let mut subjects = self.subjects.iter().filter(|(key, _)| key.to_string() == target);
+        let slots = &subjects.next()?.1.slots;
+        let slot = slots.iter().find(|slot| slot.planned.settings.name == probe)?;
+        Some((slot.planned.settings.kind.clone(), slot.role()))
+    }
+
     fn slot_mut(&mut self, key: &Key, place: usize) -> Option<&mut Slot> {
         self.subjects.get_mut(key)?.slots.get_mut(place)
     }

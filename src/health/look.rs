@@ -5,7 +5,7 @@ use super::{
     words::cut,
 };
 use crate::{
-    config::{OptionProblem, ProbeSettings},
+    config::{OptionProblem, ProbeSettings, redact},
     domain::ProbeResult,
     resilience::Clock,
 };
@@ -60,7 +60,7 @@ impl Eye {
 
     /// One look, which leaves nothing behind when it is dropped. One line, cut as that of any look.
     pub async fn see(&self, target: &Target) -> Result<String, Miss> {
-        let short = |text: String| cut(&text, MAX_DETAIL);
+        let short = |text: String| cut(&redact(&text), MAX_DETAIL);
         settled(&*self.probe, target).await.map(short).map_err(|miss| match miss {
             Miss::Wrong(text) => Miss::Wrong(short(text)),
             Miss::Blind(text) => Miss::Blind(short(text)),
@@ -76,7 +76,7 @@ pub async fn ask(probe: &dyn Ask, target: &Target, deadline: Duration, clock: &C
         Err(_) => Err(format!("no answer within {} ms", deadline.as_millis())),
     };
     let ok = seen.is_ok();
-    let detail = cut(&seen.unwrap_or_else(|why| why), MAX_DETAIL);
+    let detail = cut(&redact(&seen.unwrap_or_else(|why| why)), MAX_DETAIL);
     ProbeResult { at: clock.now(), ok, took_ms: began.elapsed().as_secs_f64() * 1e3, detail }
 }
 

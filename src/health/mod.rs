@@ -1,6 +1,7 @@
 //! Asks whether agents and what they depend on are well, judges the answers over time, tells the supervisor.
 mod board;
 mod expect;
+mod failing;
 mod identity;
 mod journal;
 mod jsonpath;

@@ -2,6 +2,7 @@
 //! wait side by side, so a slow target delays no other, and none wakes a second thread of the runtime.
 use super::{
     board::{Board, Look, News},
+    failing::failure,
     journal::Journal,
     look::ask,
     plan::Plan,
@@ -10,7 +11,8 @@ use super::{
 use crate::{
     agents::Supervisor,
     config::{Kind, Settings},
-    domain::{Fault, FleetSnapshot, InstanceId, Observation, ProbeResult, ProbeStatus},
+    domain::{Fault, FleetSnapshot, InstanceId, Observation, ProbeResult, ProbeStatus, ProbeTransition},
+    errors::Errors,
     resilience::Clock,
     store::Store,
 };
@@ -29,6 +31,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// Looks under way at once, over the fleet. Who waits gets the next place in the order of asking, and nobody keeps
 /// one longer than its deadline.
 const MOST_LOOKS: usize = 256;
+/// Characters of what a look saw.
+const MOST_SAID: usize = 400;
 /// With nothing to look at, the schedule is read again after so long.
 const IDLE: Duration = Duration::from_secs(3600);
 /// How long `shutdown` waits for looks to end and for the store to take what is queued.
@@ -39,6 +43,7 @@ pub struct MonitorParts {
     pub supervisor: Supervisor,
     pub store: Store,
     pub clock: Clock,
+    pub errors: Errors,
 }
 
 /// What health needs of the supervisor, so that its own tests need no fleet of processes.
@@ -80,6 +85,8 @@ struct Inner {
     bell: Notify,
     clock: Clock,
     journal: Journal,
+    /// None where nobody records: tests of the machine.
+    errors: Option<Errors>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -95,23 +102,35 @@ struct Done {
 impl Monitor {
     /// Follows the supervisor's snapshot and probes what runs.
     pub fn launch(parts: MonitorParts) -> Self {
-        let monitor = Self::watch(&parts.settings, Arc::new(parts.supervisor), parts.clock);
+        let errors = Some(parts.errors);
+        let monitor = Self::watch_recorded(&parts.settings, Arc::new(parts.supervisor), parts.clock, errors);
         let (inner, store) = (Arc::clone(&monitor.inner), parts.store);
         monitor.inner.tasks.spawn(async move {
             tokio::select! {
-                () = inner.journal.run(&store) => {}
-                () = inner.stop.cancelled() => inner.journal.flush(&store).await,
+                () = inner.journal.run(&store, inner.errors.as_ref()) => {}
+                () = inner.stop.cancelled() => inner.journal.flush(&store, inner.errors.as_ref()).await,
             }
         });
         monitor
     }
 
+    #[cfg(test)]
     pub(super) fn watch(settings: &Settings, fleet: Arc<dyn Fleet>, clock: Clock) -> Self {
+        Self::watch_recorded(settings, fleet, clock, None)
+    }
+
+    fn watch_recorded(
+        settings: &Settings,
+        fleet: Arc<dyn Fleet>,
+        clock: Clock,
+        errors: Option<Errors>,
+    ) -> Self {
         let inner = Arc::new(Inner {
             board: Mutex::default(),
             bell: Notify::new(),
             clock,
             journal: Journal::default(),
+            errors,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
@@ -228,11 +247,22 @@ impl Inner {
                         fleet.observe(&id, generation, observation);
                     }
                     News::Dependency(name, observation) => fleet.observe_dependency(&name, observation),
-                    News::Turned(turned, is_event) => self.journal.push(turned, is_event),
+                    News::Turned(turned, is_event) => self.journal.push(self.recorded(turned), is_event),
                 }
             }
         }
         self.bell.notify_one();
+    }
+
+    /// A turn for the worse is a failure; what it says goes into the store, and so without what is known to be secret.
+    fn recorded(&self, mut turned: ProbeTransition) -> ProbeTransition {
+        let Some(errors) = &self.errors else { return turned };
+        turned.detail = errors.redactor().clean(&turned.detail, MOST_SAID);
+        let about = self.board().about(&turned.target, &turned.probe);
+        if let Some(failure) = about.and_then(|(kind, role)| failure(&turned, &kind, role)) {
+            errors.record(failure);
+        }
+        turned
     }
 
     async fn look(&self, look: Look) -> Done {

@@ -8,7 +8,10 @@ use super::{
     service::Run,
     waiver,
 };
-use crate::domain::{Event, EventKind, Fault, Finding, Report, Waiver};
+use crate::{
+    domain::{Event, EventKind, Fault, FaultCategory, FaultKind, Finding, Report, Waiver},
+    errors::Failure,
+};
 use jiff::{SignedDuration, Timestamp};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
@@ -41,6 +44,7 @@ pub async fn conduct(
     };
     if !ground.close(CLEARING).await {
         tracing::error!(run = run.id.0, "scratch copies are still not gone; the next start removes them");
+        still_there(parts);
     }
     // As they are now, so that one revoked meanwhile speaks for nothing.
     let waivers = parts.store.waivers(started_at.checked_sub(REMEMBERED).ok()).await?;
@@ -88,6 +92,7 @@ async fn ask(run: &Arc<Run>, selection: &Selection, evidence: Evidence) -> Vec<F
 async fn call_off(parts: &ReadinessParts, run: &Run, ground: &Ground) -> Fault {
     if !ground.close(CLEARING).await {
         tracing::error!(run = run.id.0, "scratch copies of a cancelled validation are still not gone");
+        still_there(parts);
     }
     // What a thread that cannot be cancelled made after its check was gone.
     let rest = ground.clone();
@@ -139,11 +144,18 @@ fn judge(
     }
 }
 
+fn still_there(parts: &ReadinessParts) {
+    let fault = Fault::new(FaultKind::Timeout, "cannot clear the scratch ground of a validation in time")
+        .category(FaultCategory::Resource);
+    parts.errors.record(Failure::new("validation", fault));
+}
+
 async fn record(parts: &ReadinessParts, text: String) {
     let at = parts.clock.now();
     let event = Event { seq: 0, at, kind: EventKind::ValidationFinished, instance: None, text };
     if let Err(error) = parts.store.record_event(event).await {
         tracing::warn!(%error, "cannot record that a validation finished");
+        parts.errors.record(Failure::new("event", error.into()));
     }
 }
 

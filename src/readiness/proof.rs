@@ -5,6 +5,7 @@ use crate::{
     agents::{Supervisor, SupervisorParts},
     config::{Paths, Settings, StoreSettings},
     domain::{AgentStatus, Fault, FleetSnapshot, InstanceStatus, Period, ProbeStatus},
+    errors::Errors,
     health::{Monitor, MonitorParts},
     resilience::Clock,
     store::Store,
@@ -48,6 +49,7 @@ pub struct ScratchFleet {
 struct Live {
     supervisor: Supervisor,
     monitor: Option<Monitor>,
+    errors: Errors,
     store: Store,
     settings: Arc<Settings>,
     paths: Paths,
@@ -165,6 +167,11 @@ impl ScratchFleet {
         self.live().monitor.as_ref()
     }
 
+    /// What failed in it.
+    pub fn errors(&self) -> &Errors {
+        &self.live().errors
+    }
+
     pub fn settings(&self) -> &Settings {
         &self.live().settings
     }
@@ -241,11 +248,13 @@ impl Live {
         watched: bool,
     ) -> Result<Self, Fault> {
         let settings = Arc::new(settings);
+        let errors = Errors::open(&settings.errors, store.clone(), clock.clone());
         let parts = SupervisorParts {
             settings: settings.clone(),
             paths: paths.clone(),
             store: store.clone(),
             clock: clock.clone(),
+            errors: errors.clone(),
         };
         let supervisor = Supervisor::launch(parts).await?;
         let monitor = watched.then(|| {
@@ -254,9 +263,10 @@ impl Live {
                 supervisor: supervisor.clone(),
                 store: store.clone(),
                 clock: clock.clone(),
+                errors: errors.clone(),
             })
         });
-        Ok(Self { supervisor, monitor, store, settings, paths, plot, clock })
+        Ok(Self { supervisor, monitor, errors, store, settings, paths, plot, clock })
     }
 
     async fn end(self) -> usize {
@@ -268,6 +278,7 @@ impl Live {
         let left = survivors::marked(&mark).map_or(0, |pids| pids.len());
         // Nothing can be done about a process that cannot be killed; the next sweep tries again.
         let _ = survivors::kill_all(&mark);
+        self.errors.close().await;
         let _ = timeout(FAREWELL, self.store.close()).await;
         drop(self.plot);
         left

@@ -12,6 +12,7 @@ use crate::{
     agents::Supervisor,
     config::{CheckSettings, Paths, Settings},
     domain::{Caller, Demands, Fault, FaultKind, Finding, Report, Role, RunId},
+    errors::{Errors, Failure},
     health::Monitor,
     resilience::Clock,
     store::Store,
@@ -47,6 +48,7 @@ pub struct ReadinessParts {
     pub supervisor: Supervisor,
     pub monitor: Monitor,
     pub clock: Clock,
+    pub errors: Errors,
     /// The daemon's own door; without it the check that a caller without permission is refused cannot measure.
     pub gate: Option<Arc<dyn Gate>>,
     /// Set once the daemon serves.
@@ -160,13 +162,21 @@ impl Readiness {
         });
         tokio::spawn(async move {
             let _until_it_ends = aside;
-            let end = conduct.await.unwrap_or_else(|error| {
+            let mut end = conduct.await.unwrap_or_else(|error| {
                 Err(Fault::internal(format!("cannot finish validation {id}: {error}"))
                     .hint("`agentctl daemon logs` has more; run it again"))
             });
-            match &end {
+            match &mut end {
                 Err(_) if run.cancel.is_cancelled() => tracing::info!(run = id.0, "validation cancelled"),
-                Err(fault) => tracing::error!(run = id.0, error = %fault, "validation did not finish"),
+                Err(fault) => {
+                    tracing::error!(run = id.0, error = %fault, "validation did not finish");
+                    inner
+                        .parts
+                        .errors
+                        .record(Failure::new("validation", fault.clone()).context(format!("run {id}")));
+                    // Whoever follows the run is told the same.
+                    fault.recorded = true;
+                }
                 Ok(_) => {}
             }
             run.log.send_modify(|log| log.end = Some(end));

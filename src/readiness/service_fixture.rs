@@ -4,6 +4,7 @@ use crate::{
     agents::{Supervisor, SupervisorParts},
     config::{Paths, Settings, StoreSettings},
     domain::{AgentName, Caller, Fault, Finding, Identity, Report, Role, RunId},
+    errors::Errors,
     health::{Monitor, MonitorParts},
     resilience::Clock,
     store::Store,
@@ -36,11 +37,13 @@ pub async fn bench_in(home: TempDir) -> Bench {
     settings.daemon.socket = Some(home.path().join("run/agentd.sock"));
     let settings = Arc::new(settings);
     let paths = Paths::new(&settings);
+    let errors = Errors::open(&settings.errors, store.clone(), clock.clone());
     let supervisor = Supervisor::launch(SupervisorParts {
         settings: settings.clone(),
         paths: paths.clone(),
         store: store.clone(),
         clock: clock.clone(),
+        errors: errors.clone(),
     })
     .await
     .expect("a supervisor");
@@ -49,6 +52,7 @@ pub async fn bench_in(home: TempDir) -> Bench {
         supervisor: supervisor.clone(),
         store: store.clone(),
         clock: clock.clone(),
+        errors: errors.clone(),
     });
     let parts = ReadinessParts {
         settings: watch::channel(settings).1,
@@ -63,6 +67,7 @@ pub async fn bench_in(home: TempDir) -> Bench {
         supervisor,
         monitor,
         clock,
+        errors,
         gate: None,
         reload: None,
         serve: None,

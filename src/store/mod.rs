@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod columns;
 mod error;
+mod errors;
 mod events;
 pub mod foreign;
 mod handle;
@@ -22,6 +23,7 @@ mod writer;
 
 pub use agents::KeptOfAgents;
 pub use error::{StoreError, StoreErrorKind};
+pub use errors::ErrorBounds;
 pub use handle::Store;
 pub use open::ConnectionFacts;
 pub use proof::{

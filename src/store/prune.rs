@@ -26,7 +26,8 @@ impl Store {
         let oldest_event = from_time(self.before(retention.events)).unwrap_or(i64::MIN);
         let oldest_transition = from_time(self.before(retention.probe_transitions)).unwrap_or(i64::MIN);
         let oldest_waiver = from_time(self.before(retention.waivers)).unwrap_or(i64::MIN);
-        let deletions: [(&'static str, i64); 6] = [
+        let oldest_error = from_time(self.before(retention.errors)).unwrap_or(i64::MIN);
+        let deletions: [(&'static str, i64); 9] = [
             ("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ?1 LIMIT ?2)", oldest_event),
             (
                 "DELETE FROM events WHERE seq IN (SELECT seq FROM events
@@ -54,6 +55,22 @@ impl Store {
                 "DELETE FROM waivers WHERE id IN
                  (SELECT id FROM waivers WHERE min(expires_at, ifnull(revoked_at, expires_at)) < ?1 LIMIT ?2)",
                 oldest_waiver,
+            ),
+            (
+                "DELETE FROM error_occurrences WHERE seq IN
+                 (SELECT seq FROM error_occurrences WHERE at < ?1 LIMIT ?2)",
+                oldest_error,
+            ),
+            // An hour is 3600 s of 10^9 ns.
+            (
+                "DELETE FROM error_hours WHERE (group_id, hour) IN
+                 (SELECT group_id, hour FROM error_hours WHERE hour < ?1 / 3600000000000 LIMIT ?2)",
+                oldest_error,
+            ),
+            // What is left of its hours and occurrences goes with it.
+            (
+                "DELETE FROM error_groups WHERE id IN (SELECT id FROM error_groups WHERE last_at < ?1 LIMIT ?2)",
+                oldest_error,
             ),
         ];
         let mut gone = 0;
@@ -96,6 +113,7 @@ mod tests {
             reports,
             migration_backups: 1,
             waivers: Period::secs(3600),
+            errors: Period::secs(3600),
         }
     }
 

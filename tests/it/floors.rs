@@ -13,7 +13,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("resilience", &[]),
     ("store", &["domain", "config", "resilience"]),
     ("auth", &["domain", "config", "store", "resilience"]),
-    ("errors", &["domain", "store"]),
+    ("errors", &["domain", "config", "store", "resilience"]),
     ("agents", &["domain", "config", "store", "resilience", "errors"]),
     ("health", &["domain", "config", "store", "resilience", "errors", "agents"]),
     ("readiness", &["domain", "config", "store", "resilience", "auth", "errors", "agents", "health"]),

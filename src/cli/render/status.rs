@@ -184,6 +184,18 @@ fn foot(text: &mut String, report: &StatusReport) {
         store.query.p99,
         store.commit.p99
     );
+    if let Some(alarm) = &report.errors {
+        let count = |count: u64, what: &str| (count > 0).then(|| format!("{count} {what}"));
+        let counts =
+            [count(alarm.spiking, "spiking"), count(alarm.regressed, "came back after being resolved")];
+        let _ = writeln!(
+            text,
+            "errors      {}: {} (`agentctl error show {}`)",
+            counts.into_iter().flatten().collect::<Vec<_>>().join(", "),
+            one_line(&alarm.message),
+            alarm.worst
+        );
+    }
     let _ = match &report.last_validation {
         None => writeln!(text, "validation  never: `agentctl validate` runs one"),
         Some(last) => writeln!(

@@ -8,10 +8,18 @@ use crate::{
     cli::{CliError, Ctl, Exit, one_line, render::why},
     daemon::{App, Route},
     domain::{AgentName, AgentState, AgentStatus, Audited, Caller, Fault, InstanceId, Permission},
+    errors::{Errors, Failure},
     protocol::{Endpoint, Verb},
 };
 use serde::{Deserialize, Serialize};
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 /// What takes longer goes on by itself.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -95,19 +103,19 @@ pub fn routes() -> Vec<Route> {
 async fn handle_start(app: App, _caller: Caller, request: Request) -> Result<Accepted, Fault> {
     let (agents, before) = chosen(&app, request)?;
     let wished = agents.clone();
-    take_on(agents, before, async move { app.supervisor.start(&wished).await }).await
+    take_on(app.errors.clone(), agents, before, async move { app.supervisor.start(&wished).await }).await
 }
 
 async fn handle_stop(app: App, _caller: Caller, request: Request) -> Result<Accepted, Fault> {
     let (agents, before) = chosen(&app, request)?;
     let wished = agents.clone();
-    take_on(agents, before, async move { app.supervisor.stop(&wished).await }).await
+    take_on(app.errors.clone(), agents, before, async move { app.supervisor.stop(&wished).await }).await
 }
 
 async fn handle_restart(app: App, _caller: Caller, request: Request) -> Result<Accepted, Fault> {
     let (agents, before) = chosen(&app, request)?;
     let wished = agents.clone();
-    take_on(agents, before, async move { app.supervisor.restart(&wished).await }).await
+    take_on(app.errors.clone(), agents, before, async move { app.supervisor.restart(&wished).await }).await
 }
 
 async fn handle_scale(app: App, _caller: Caller, request: ScaleRequest) -> Result<Accepted, Fault> {
@@ -117,7 +125,10 @@ async fn handle_scale(app: App, _caller: Caller, request: ScaleRequest) -> Resul
     }
     let one = Request { agents: vec![request.agent.clone()], all: false };
     let (agents, before) = chosen(&app, one)?;
-    take_on(agents, before, async move { app.supervisor.scale(&request.agent, request.replicas).await }).await
+    take_on(app.errors.clone(), agents, before, async move {
+        app.supervisor.scale(&request.agent, request.replicas).await
+    })
+    .await
 }
 
 /// Every agent named, or an error that names the first which is not there; nothing is done by halves.
@@ -141,15 +152,28 @@ fn chosen(app: &App, request: Request) -> Result<(Vec<AgentName>, Vec<Generation
 
 /// Runs to its end even if the client hangs up or the answer is due before.
 async fn take_on(
+    errors: Errors,
     agents: Vec<AgentName>,
     before: Vec<Generation>,
     work: impl Future<Output = Result<(), Fault>> + Send + 'static,
 ) -> Result<Accepted, Fault> {
+    let only = Some(&agents).filter(|agents| agents.len() == 1).map(|agents| agents[0].clone());
+    let answered = Arc::new(AtomicBool::new(false));
+    let unheard = Arc::clone(&answered);
     let mut task = tokio::spawn(async move {
-        work.await.inspect_err(|fault| tracing::warn!("a wish for agents was not granted: {fault}"))
+        work.await.inspect_err(|fault| {
+            tracing::warn!("a wish for agents was not granted: {fault}");
+            // Who asked has gone on with an answer; before that, the failure is that of the request.
+            if unheard.load(Ordering::Relaxed) {
+                errors.record(Failure::new("agents/wish", fault.clone()).of_agent(only));
+            }
+        })
     });
     let done = match tokio::time::timeout(ANSWER_WITHIN, &mut task).await {
-        Err(_goes_on) => false,
+        Err(_goes_on) => {
+            answered.store(true, Ordering::Relaxed);
+            false
+        }
         Ok(Ok(outcome)) => {
             outcome?;
             true

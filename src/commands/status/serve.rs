@@ -81,6 +81,7 @@ async fn handle(app: App, _caller: Caller, request: Request) -> Result<StatusRep
         failing_probes: not_passing(probes, most),
         store,
         last_validation,
+        errors: app.errors.alarm().await,
     })
 }
 
