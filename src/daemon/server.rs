@@ -8,8 +8,8 @@ use crate::{
     auth::{Directory, identify},
     config::redact,
     domain::{
-        Allowance, Caller, CorrelationId, Fault, FaultCategory, FaultKind, FaultSeverity, Identity,
-        Permission,
+        AgentName, Allowance, Caller, CorrelationId, Fault, FaultCategory, FaultKind, FaultSeverity,
+        Identity, Permission,
     },
     errors::{Failure, expecting_panics},
     protocol::{PROTOCOL, PROTOCOL_HEADER, Verb},
@@ -118,9 +118,11 @@ impl Router {
             Err(fault) => {
                 tracing::warn!(path, uid, %correlation, took_ms, kind = ?fault.kind, "{}", redact(&fault.message));
                 let object = object.object(&shown);
-                let about = object.strip_prefix("agent/").and_then(|name| name.parse().ok());
+                let about: Option<AgentName> =
+                    object.strip_prefix("agent/").and_then(|name| name.parse().ok());
+                let fleet = self.inner.app.supervisor.snapshot();
                 // A name that a caller made up is no agent.
-                let agent = agent.or(about.filter(|_| fault.nature().severity > FaultSeverity::Low));
+                let agent = agent.or(about.filter(|name| fleet.agent(name.as_str()).is_some()));
                 let failure = Failure::new(action, fault.clone())
                     .of_agent(agent)
                     .asked_by(asked_by.get().unwrap_or(&client), correlation)

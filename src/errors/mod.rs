@@ -7,6 +7,8 @@ mod panics;
 mod pending;
 mod record;
 mod redactor;
+#[cfg(test)]
+mod tests;
 
 pub use failure::Failure;
 pub use panics::{expecting_panics, hear_panics};

@@ -6,6 +6,7 @@ mod cron_and_ci;
 mod daemon;
 mod databases;
 mod declared;
+mod errors;
 mod fleet;
 mod floors;
 mod generated;
