@@ -74,7 +74,9 @@ fn secret_after(all: &str, before: &str, mark: u8, rest: &str) -> Option<std::op
         && secret.len() < LONG
         && !secret.bytes().any(|byte| byte.is_ascii_digit());
     let reference = super::is_reference(secret);
-    (!nothing && !prose && !reference).then(|| start + open..start + open + secret.len())
+    // To a shell it is the directory that it stands in.
+    let directory = name.ends_with("PWD") && secret.starts_with('/');
+    (!nothing && !prose && !reference && !directory).then(|| start + open..start + open + secret.len())
 }
 
 /// `Bearer x`, `Basic x`, wherever they stand.
@@ -113,7 +115,13 @@ fn random(text: &str) -> String {
         let tail = &rest[start..];
         let word = &tail[..tail.find(|c| !part_of_it(c)).unwrap_or(tail.len())];
         clean.push_str(&rest[..start]);
-        clean.push_str(if is_random(word) { MASK } else { word });
+        // A path is long too: of one, each segment is judged.
+        let hidden = |part: &'_ str| if is_random(part) { MASK.to_owned() } else { part.to_owned() };
+        if word.starts_with('/') {
+            clean.push_str(&word.split('/').map(hidden).collect::<Vec<_>>().join("/"));
+        } else {
+            clean.push_str(&hidden(word));
+        }
         rest = &tail[word.len()..];
     }
     clean + rest
@@ -121,9 +129,7 @@ fn random(text: &str) -> String {
 
 fn is_random(word: &str) -> bool {
     let count = |is: fn(&u8) -> bool| word.bytes().filter(is).count();
-    // A path is long too.
     word.len() >= RANDOM
-        && !word.starts_with('/')
         && count(u8::is_ascii_uppercase) >= 3
         && count(u8::is_ascii_lowercase) >= 3
         && count(u8::is_ascii_digit) >= 1
@@ -149,6 +155,7 @@ mod tests {
             ("redis://:hunter2@cache:6379 refused", "redis://:********@cache:6379 refused"),
             ("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY is wrong", "******** is wrong"),
             ("sk-proj-4f8a9c2e1b7d6a5f refused", "******** refused"),
+            ("cannot find /v1/wJalrXUtnFEMI7K7MDENGbPxRfiCYEXAMPLEKEY", "cannot find /v1/********"),
         ] {
             assert_eq!(redact(text), want);
         }
@@ -163,6 +170,7 @@ mod tests {
             "basic authentication failed",
             "the bearer token is missing",
             "duplicate key: orders",
+            "PATH=/usr/bin PWD=/srv/agents",
             "cannot open /srv/Orders1/lib/site-packages/MyModule/Long/Path/X.py",
             "sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
             "550e8400-e29b-41d4-a716-446655440000",

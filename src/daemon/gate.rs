@@ -13,12 +13,12 @@ pub struct Asked {
     pub bearer: Option<SecretString>,
     pub raw: Bytes,
     /// Where the gate says who it turned out to be.
-    pub asked_by: Arc<OnceLock<Principal>>,
+    pub principal: Arc<OnceLock<Principal>>,
 }
 
 /// The answer, and what is left of the caller's quota.
 pub async fn pass(app: &App, asked: Asked) -> (Result<Body, Fault>, Option<Allowance>) {
-    let Asked { route, caller, bearer, raw, asked_by } = asked;
+    let Asked { route, caller, bearer, raw, principal } = asked;
     let caller = match recognise(app, caller, bearer).await {
         Ok(caller) => caller,
         Err((caller, fault)) => {
@@ -27,7 +27,7 @@ pub async fn pass(app: &App, asked: Asked) -> (Result<Body, Fault>, Option<Allow
         }
     };
     // Nobody else sets it.
-    let _ = asked_by.set(caller.principal.clone());
+    let _ = principal.set(caller.principal.clone());
     let allowance = match app.meter.charge(&caller).await {
         Ok(allowance) => allowance,
         Err((fault, allowance)) => {

@@ -101,7 +101,7 @@ impl Router {
         let (outcome, allowance) = match read(route.verb, request).await {
             Ok(raw) => {
                 shown = raw.clone();
-                self.run(Asked { route, caller, bearer, raw, asked_by: Arc::clone(&asked_by) }).await
+                self.run(Asked { route, caller, bearer, raw, principal: Arc::clone(&asked_by) }).await
             }
             Err(fault) => (Err(fault), None),
         };

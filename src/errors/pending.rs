@@ -105,7 +105,7 @@ mod tests {
         let operation = format!("op{n}");
         let (category, kind) = (FaultCategory::Api, FaultKind::Internal);
         let fingerprint = Fingerprint::of(category, kind, &operation, None, "cannot");
-        Alike { fingerprint, operation, category, kind, ..other() }
+        Alike { fingerprint, category, kind, operation, ..other() }
     }
 
     fn sample(text: &str) -> Occurrence {
@@ -143,7 +143,9 @@ mod tests {
         (0..3).for_each(|n| pending.add(alike(0), None, sample(&format!("old {n}")), 4));
         let back = pending.take();
         (0..3).for_each(|n| pending.add(alike(0), None, sample(&format!("new {n}")), 4));
-        back.into_iter().for_each(|tally| pending.merge(tally, 4));
+        for tally in back {
+            pending.merge(tally, 4);
+        }
         let tally = pending.take().remove(0);
         let said: Vec<_> = tally.samples.iter().map(|sample| sample.message.as_str()).collect();
         assert_eq!((tally.count, said), (6, vec!["old 2", "new 0", "new 1", "new 2"]));

@@ -62,7 +62,7 @@ async fn what_is_recorded_is_written_by_itself_a_moment_later() {
     };
     let (group, occurrences) = &kept[0];
     assert_eq!((kept.len(), group.count, group.hint.as_deref()), (1, 1, Some("free some space")));
-    assert_eq!(group.alike.agent.as_ref().map(|agent| agent.as_str()), Some("orders"));
+    assert_eq!(group.alike.agent.as_ref().map(crate::domain::AgentName::as_str), Some("orders"));
     let one = &occurrences[0];
     assert_eq!((one.client.as_deref(), one.context.as_str()), (Some("user:7"), "by hand"));
     assert_eq!((one.causes.clone(), one.correlation.map(|id| id.0)), (vec!["disk".to_owned()], Some(9)));
@@ -89,7 +89,9 @@ async fn ten_thousand_from_many_threads_are_ten_thousand() {
             })
         })
         .collect();
-    threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
     bench.errors.close().await;
     bench.errors.record(failure("cannot, after the end"));
     assert_eq!(bench.errors.lost(), 1);

@@ -12,7 +12,8 @@ pub fn failure(turned: &ProbeTransition, kind: &str, role: ProbeRole) -> Option<
     if turned.to != ProbeState::Failing || role == ProbeRole::Startup {
         return None;
     }
-    let instance = turned.target.parse::<InstanceId>().ok();
+    // A bare name is a dependency's.
+    let instance = turned.target.parse::<InstanceId>().ok().filter(|_| turned.target.contains('/'));
     let category = match (kind, &instance) {
         ("sqlite" | "postgres" | "redis", _) => FaultCategory::Database,
         ("http" | "tcp", None) => FaultCategory::ExternalService,

@@ -101,7 +101,9 @@ pub fn group(ctl: &Ctl, shown: &Shown, wide: bool) -> String {
     if let Some(assignee) = &group.assignee {
         line("assigned to", assignee.clone());
     }
-    told(group, *at).into_iter().for_each(|(name, value)| line(name, value));
+    for (name, value) in told(group, *at) {
+        line(name, value);
+    }
     line("fingerprint", alike.fingerprint.to_string());
     if let Some(hint) = &group.hint {
         line("hint", hint.clone());

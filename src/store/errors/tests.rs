@@ -192,3 +192,27 @@ async fn a_spike_is_against_its_own_history_and_filters_filter() {
     assert_eq!((patterns[0].count, patterns[0].before), (188, 16), "{patterns:?}");
     assert!((patterns[0].share - 1.0).abs() < 1e-9);
 }
+
+#[tokio::test]
+async fn what_nobody_sees_any_more_goes_with_its_hours_and_occurrences() {
+    let store = Scratch::new();
+    let now = Timestamp::now();
+    let old = now - SignedDuration::from_hours(72);
+    store
+        .fails(vec![
+            tally("cannot write", old, 3),
+            tally("cannot read", old, 3),
+            tally("cannot read", now, 1),
+        ])
+        .await;
+    let day = crate::domain::Period::secs(86_400);
+    let retention = crate::config::RetentionSettings { errors: day, ..Default::default() };
+    assert_eq!(store.prune(retention).await.expect("pruned"), 5, "two occurrences, two hours and a group");
+    let groups = store.groups().await;
+    assert_eq!(
+        groups.iter().map(|g| (g.message.as_str(), g.count)).collect::<Vec<_>>(),
+        [("cannot read", 4)]
+    );
+    let (_, kept) = store.error_group(groups[0].id, now, RULE).await.expect("read").expect("there");
+    assert_eq!(kept.len(), 1);
+}

@@ -93,18 +93,6 @@ pub const SABOTEUR: Saboteur = Saboteur {
     of: "EH-021",
     at_work: || {
         let nobody: Look = |_, _| async { Ok(Vec::new()) }.boxed();
-        fn spoilt<'a>(
-            fleet: &'a ScratchFleet,
-            ground: &'a Ground,
-            spoil: fn(&mut Kept),
-        ) -> BoxFuture<'a, Result<Kept, Fault>> {
-            async move {
-                let mut kept = kept(fleet, ground).await?;
-                spoil(&mut kept);
-                Ok(kept)
-            }
-            .boxed()
-        }
         let leaky: Look = |fleet, ground| spoilt(fleet, ground, |kept| kept[0].1[0].context = SHAPED.into());
         let told: Look = |fleet, ground| spoilt(fleet, ground, |kept| kept[0].0.message = GIVEN.into());
         let other: Look =
@@ -120,3 +108,17 @@ pub const SABOTEUR: Saboteur = Saboteur {
         tried(exercise, KEPT, broken).boxed()
     },
 };
+
+#[cfg(test)]
+fn spoilt<'a>(
+    fleet: &'a ScratchFleet,
+    ground: &'a Ground,
+    spoil: fn(&mut Kept),
+) -> BoxFuture<'a, Result<Kept, Fault>> {
+    async move {
+        let mut kept = kept(fleet, ground).await?;
+        spoil(&mut kept);
+        Ok(kept)
+    }
+    .boxed()
+}
