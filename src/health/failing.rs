@@ -25,7 +25,9 @@ pub fn failure(turned: &ProbeTransition, kind: &str, role: ProbeRole) -> Option<
     let fault = Fault::new(FaultKind::Unavailable, format!("cannot find {target} well: {probe}: {detail}"))
         .category(category)
         .severity(if grave { FaultSeverity::High } else { FaultSeverity::Medium });
-    let failure = Failure::new("probe", fault).context(format!("{kind} probe {probe} of {target}"));
+    // By name, since a number at its end tells one dependency from another.
+    let operation = if instance.is_some() { "probe".to_owned() } else { format!("probe.{target}") };
+    let failure = Failure::new(operation, fault).context(format!("{kind} probe {probe} of {target}"));
     Some(match &instance {
         Some(instance) => failure.of(instance),
         None => failure,
@@ -61,6 +63,6 @@ mod tests {
         let seen = of("orders-db", ProbeState::Failing, "postgres", ProbeRole::Readiness).expect("a failure");
         let nature = seen.fault.nature();
         assert_eq!((nature.category, nature.severity), (FaultCategory::Database, FaultSeverity::High));
-        assert!(seen.agent.is_none() && nature.retryable);
+        assert!(seen.agent.is_none() && nature.retryable && seen.operation == "probe.orders-db");
     }
 }

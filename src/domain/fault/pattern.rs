@@ -38,7 +38,9 @@ impl Fingerprint {
     ) -> Self {
         let mut hash = Context::new(&SHA256);
         let agent = agent.map_or("", AgentName::as_str);
-        for part in [category.as_str(), kind.as_str(), operation, agent, &pattern(message)] {
+        // What a caller looked for and is not there is the caller's own word: each would be a group.
+        let said = if kind == FaultKind::NotFound { String::new() } else { pattern(message) };
+        for part in [category.as_str(), kind.as_str(), operation, agent, &said] {
             hash.update(part.as_bytes());
             hash.update(&[0]);
         }
@@ -362,6 +364,10 @@ mod tests {
             Fingerprint::of(FaultCategory::Agent, kind, operation, agent, "cannot: x")
         };
         let agent: AgentName = "orders".parse().expect("a name");
+        let absent = |message: &str| {
+            Fingerprint::of(FaultCategory::Api, FaultKind::NotFound, "agents/stop", None, message)
+        };
+        assert_eq!(absent("cannot find agent nope"), absent("cannot find agent nada"));
         let plain = of(FaultKind::Internal, "probe", None);
         for other in [
             of(FaultKind::Timeout, "probe", None),
