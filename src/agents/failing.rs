@@ -19,7 +19,11 @@ impl Actor {
             return;
         }
         let operation = if class == CrashClass::StartTimeout { "agent.start" } else { "agent.crash" };
-        self.fails(operation, fault_of(class, format!("cannot keep {} running: {reason}", self.id())));
+        let fault = fault_of(class, format!("cannot keep {} running: {reason}", self.id()));
+        self.fails(
+            operation,
+            fault.hint(format!("`agentctl agent logs {}` shows what it printed", self.id())),
+        );
     }
 
     pub(super) fn did_not_start(&self, class: CrashClass, fault: &Fault) {

@@ -101,7 +101,7 @@ fn what_fails_is_recorded_resolved_seen_again_and_kept_over_a_kill() {
     let table = daemon.ctl(["error", "list"]).exits(0);
     assert!(table.stdout.contains("regressed") && !table.stdout.contains("orders-db"), "{table}");
     let page = daemon.ctl(["error", "show", &crash]).exits(0);
-    for text in ["came back", "shop", "psycopg2", "database", "newest 2 of 2 times"] {
+    for text in ["came back", "shop", "psycopg2", "database", "newest 2 of 2"] {
         assert!(page.stdout.contains(text), "{text}: {page}");
     }
     let patterns = daemon.ctl(["error", "patterns", "--by", "agent", "-o", "json"]).exits(0).json();

@@ -111,7 +111,7 @@ pub fn group(ctl: &Ctl, shown: &Shown, wide: bool) -> String {
     let most = if wide { usize::MAX } else { MOST_SHOWN };
     if !occurrences.is_empty() {
         let kept = occurrences.len();
-        let _ = writeln!(text, "\nnewest {} of {}", kept.min(most), times(group.count));
+        let _ = writeln!(text, "\nnewest {} of {}", kept.min(most), group.count);
     }
     for occurrence in occurrences.iter().take(most) {
         write_occurrence(&mut text, occurrence);
