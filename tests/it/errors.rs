@@ -83,7 +83,7 @@ fn what_fails_is_recorded_resolved_seen_again_and_kept_over_a_kill() {
     daemon.ctl(["error", "resolve", "99999"]).exits(7);
     daemon.ctl(["error", "assign", &crash]).exits(2);
     daemon.ctl(["error", "list", "--category", "databse"]).exits(2);
-    assert!(!errors(&daemon, &[]).iter().any(|group| group["id"].to_string() == crash));
+    assert!(!errors(&daemon, &[]).iter().any(|group| id(group) == crash));
     daemon.ctl(["error", "ignore", &id(&probe), "--until", "2020-01-01"]).exits(2);
     daemon.ctl(["error", "ignore", &id(&probe), "--note", "no database here"]).exits(0);
 
