@@ -1,6 +1,7 @@
 //! The one manifest, `agentd.toml`: what may stand in it, how it is read, where each value came from.
 mod appraise;
 mod check;
+mod credentials;
 mod declared;
 #[cfg(test)]
 mod fake;
@@ -28,6 +29,7 @@ mod verify;
 mod view;
 
 pub use appraise::{Appraisal, Issued, appraise};
+pub use credentials::{KeySettings, SessionSettings};
 pub use declared::CheckSettings;
 pub use kinds::{Kind, Kinds, OptionProblem, read_options};
 pub use load::{Loaded, load};

@@ -1,6 +1,6 @@
 //! The file as one struct. The JSON Schema derived from it is what the file is checked against, so a key that is
 //! not here cannot be set, and a key that is here is documented.
-use super::{CheckSettings, RestartSettings};
+use super::{CheckSettings, KeySettings, RestartSettings, SessionSettings};
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ pub struct Settings {
     pub contacts: BTreeMap<String, Contact>,
     pub daemon: DaemonSettings,
     pub access: AccessSettings,
+    pub sessions: SessionSettings,
+    pub keys: KeySettings,
     pub store: StoreSettings,
     pub retention: RetentionSettings,
     pub readiness: ReadinessSettings,
@@ -43,6 +45,8 @@ impl Default for Settings {
             contacts: BTreeMap::new(),
             daemon: DaemonSettings::default(),
             access: AccessSettings::default(),
+            sessions: SessionSettings::default(),
+            keys: KeySettings::default(),
             store: StoreSettings::default(),
             retention: RetentionSettings::default(),
             readiness: ReadinessSettings::default(),
@@ -194,6 +198,10 @@ pub struct RetentionSettings {
     pub migration_backups: u32,
     /// How long a waiver is kept after it expired or was revoked.
     pub waivers: Period,
+    /// How long a key is kept after it expired or was revoked.
+    pub keys: Period,
+    /// How long a session is kept after it was over.
+    pub sessions: Period,
 }
 
 impl Default for RetentionSettings {
@@ -204,6 +212,8 @@ impl Default for RetentionSettings {
             reports: 200,
             migration_backups: 3,
             waivers: Period::secs(365 * 86400),
+            keys: Period::secs(365 * 86400),
+            sessions: Period::secs(30 * 86400),
         }
     }
 }

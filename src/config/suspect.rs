@@ -80,6 +80,7 @@ const PREFIXES: &[(&str, usize)] = &[
     ("SG.", 20),
     ("eyJ", 20),
     ("agc_", 16),
+    ("ags_", 16),
     ("-----BEGIN", 4),
 ];
 

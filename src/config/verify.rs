@@ -1,5 +1,6 @@
 //! What no single value shows: names that clash, dependencies that turn in a circle, limits that contradict each
 //! other, secrets written out.
+mod credentials;
 mod declared;
 mod graph;
 
@@ -59,6 +60,7 @@ impl Verifier<'_> {
     fn alone(&mut self, all: &Kinds) {
         let (settings, maimed) = (self.settings, self.maimed);
         self.numbers();
+        self.credentials();
         self.names();
         self.ports();
         self.checks();

@@ -1,6 +1,11 @@
 //! What stands before every handler, in order: who is it, has it room left, may it, and what is written of it.
 use super::{App, Body, Route};
-use crate::domain::{Act, Allowance, Audited, Caller, Fault, FaultKind};
+use crate::{
+    auth::Keyring,
+    domain::{Act, Allowance, Audited, Caller, Fault, FaultKind, Means},
+    protocol::Verb,
+};
+use futures_util::StreamExt;
 use hyper::body::Bytes;
 use secrecy::SecretString;
 
@@ -18,8 +23,8 @@ pub async fn pass(app: &App, asked: Asked) -> (Result<Body, Fault>, Option<Allow
     let Asked { route, caller, bearer, raw } = asked;
     let caller = match recognise(app, caller, bearer).await {
         Ok(caller) => caller,
-        Err((caller, fault)) => {
-            refused(app, &route, &caller, &raw, &fault).await;
+        Err((caller, told, fault)) => {
+            refused(app, &route, &caller, &raw, &told).await;
             return (Err(fault), None);
         }
     };
@@ -37,21 +42,25 @@ pub async fn pass(app: &App, asked: Asked) -> (Result<Body, Fault>, Option<Allow
     (answer(app, route, caller, raw).await, allowance)
 }
 
-/// A key or a session says who asks; without one, the kernel's word stands.
+/// A key or a session says who asks; without one, the kernel's word stands. A refusal comes twice: in full for the trail,
+/// and as the client may know it.
 async fn recognise(
     app: &App,
     caller: Caller,
     bearer: Option<SecretString>,
-) -> Result<Caller, (Caller, Fault)> {
+) -> Result<Caller, (Caller, Fault, Fault)> {
     let Some(bearer) = bearer else { return Ok(caller) };
     if let Err(fault) = app.meter.patience(&caller) {
-        return Err((caller, fault));
+        return Err((caller, fault.clone(), fault));
     }
-    app.keyring.recognise(&caller, &bearer).await.map_err(|fault| {
+    // Every listener that there is speaks over a Unix socket.
+    let address = None;
+    app.keyring.recognise(&caller, address, &bearer).await.map_err(|refusal| {
+        let fault = refusal.answer();
         if fault.kind == FaultKind::Unauthenticated {
             app.meter.failed(&caller);
         }
-        (caller, fault)
+        (caller, refusal.for_the_trail(), fault)
     })
 }
 
@@ -62,13 +71,41 @@ async fn answer(app: &App, route: Route, caller: Caller, raw: Bytes) -> Result<B
         app.trail.intend(act.clone().on(route.object(&raw))).await?;
     }
     let object = route.object(&raw);
-    let outcome = route.handle(app.clone(), caller, raw).await;
+    let outcome = within(app, &caller, route.verb, route.handle(app.clone(), caller.clone(), raw)).await;
     match (&outcome, route.audited) {
         (Ok(_), Audited::Not | Audited::WithEffect) => {}
         (Ok(_), Audited::Read | Audited::Around) => app.trail.done(act.on(object)).await?,
         (Err(fault), _) => app.trail.failed(act.on(object), fault).await,
     }
     outcome
+}
+
+/// A look that lasts, such as a stream or a long poll, ends when the key or the session behind it does. What changes
+/// something is carried through.
+async fn within(
+    app: &App,
+    caller: &Caller,
+    verb: Verb,
+    handle: impl Future<Output = Result<Body, Fault>>,
+) -> Result<Body, Fault> {
+    if caller.means == Means::Socket || verb == Verb::Write {
+        return handle.await;
+    }
+    let lapse = |keyring: Keyring, caller: Caller| async move { keyring.lapse(&caller).await };
+    let body = tokio::select! {
+        biased;
+        outcome = handle => outcome?,
+        () = lapse(app.keyring.clone(), caller.clone()) => {
+            let over = "cannot answer: the key or session that was shown is over";
+            return Err(Fault::new(FaultKind::Unauthenticated, over));
+        }
+    };
+    Ok(match body {
+        Body::Lines(lines) => {
+            Body::Lines(lines.take_until(lapse(app.keyring.clone(), caller.clone())).boxed())
+        }
+        whole => whole,
+    })
 }
 
 async fn refused(app: &App, route: &Route, caller: &Caller, raw: &Bytes, fault: &Fault) {

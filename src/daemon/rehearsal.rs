@@ -128,7 +128,7 @@ fn app(stage: Stage, monitor: Monitor) -> App {
         serve: None,
         started: Arc::default(),
     });
-    let keyring = Keyring::new(settings.clone(), store.clone(), clock.clone());
+    let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(store.clone(), clock.clone());

@@ -3,10 +3,12 @@ mod access;
 mod agent;
 mod allowance;
 mod audit;
+mod credential;
 mod event;
 mod fault;
 mod health;
 mod name;
+mod network;
 mod principal;
 mod quantity;
 mod readiness;
@@ -25,10 +27,12 @@ pub use agent::{
 };
 pub use allowance::Allowance;
 pub use audit::{Act, AuditEvent, AuditOutcome, Audited};
+pub use credential::{ApiKey, Holds, Session};
 pub use event::{Event, EventKind};
 pub use fault::{Fault, FaultKind};
 pub use health::{Observation, ProbeResult, ProbeRole, ProbeState, ProbeStatus, ProbeTransition};
 pub use name::{AgentName, InstanceId, RunId};
+pub use network::Network;
 pub use principal::{CorrelationId, Means, Principal, PrincipalKind};
 pub use quantity::{ByteSize, Period};
 pub use readiness::{

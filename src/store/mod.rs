@@ -8,6 +8,7 @@ mod events;
 pub mod foreign;
 mod handle;
 mod health;
+mod keys;
 mod latency;
 mod migrate;
 mod open;
@@ -17,12 +18,14 @@ mod readers;
 mod readiness;
 #[cfg(test)]
 mod scratch;
+mod sessions;
 mod waivers;
 mod writer;
 
 pub use agents::KeptOfAgents;
 pub use error::{StoreError, StoreErrorKind};
 pub use handle::Store;
+pub use keys::{Hash, HashedKey};
 pub use open::ConnectionFacts;
 pub use proof::{
     BackupFacts, ConstraintFacts, Damage, Doomed, DurabilityFacts, IntegrityFacts, PoolFacts, RollbackFacts,
@@ -32,3 +35,4 @@ pub use proof::{
 pub(crate) use proof::{HASTY, PROGRAM, prove_flawed};
 #[cfg(test)]
 pub(crate) use scratch::{Flaw, open_flawed};
+pub use sessions::HashedSession;

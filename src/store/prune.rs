@@ -26,7 +26,9 @@ impl Store {
         let oldest_event = from_time(self.before(retention.events)).unwrap_or(i64::MIN);
         let oldest_transition = from_time(self.before(retention.probe_transitions)).unwrap_or(i64::MIN);
         let oldest_waiver = from_time(self.before(retention.waivers)).unwrap_or(i64::MIN);
-        let deletions: [(&'static str, i64); 6] = [
+        let oldest_key = from_time(self.before(retention.keys)).unwrap_or(i64::MIN);
+        let oldest_session = from_time(self.before(retention.sessions)).unwrap_or(i64::MIN);
+        let deletions: [(&'static str, i64); 9] = [
             ("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ?1 LIMIT ?2)", oldest_event),
             (
                 "DELETE FROM events WHERE seq IN (SELECT seq FROM events
@@ -54,6 +56,25 @@ impl Store {
                 "DELETE FROM waivers WHERE id IN
                  (SELECT id FROM waivers WHERE min(expires_at, ifnull(revoked_at, expires_at)) < ?1 LIMIT ?2)",
                 oldest_waiver,
+            ),
+            // Before the keys: those that were opened with one would go with it, and not be counted.
+            (
+                "DELETE FROM sessions WHERE id IN
+                 (SELECT id FROM sessions WHERE min(expires_at, ifnull(ended_at, expires_at)) < ?1 LIMIT ?2)",
+                oldest_session,
+            ),
+            (
+                "DELETE FROM sessions WHERE id IN
+                 (SELECT id FROM (SELECT id, opened_at FROM sessions ORDER BY opened_at DESC LIMIT -1 OFFSET ?1)
+                  ORDER BY opened_at LIMIT ?2)",
+                most_rows.into(),
+            ),
+            // One that never expires and was not revoked is in force: those are bounded in number.
+            (
+                "DELETE FROM keys WHERE id IN
+                 (SELECT id FROM keys WHERE min(ifnull(expires_at, revoked_at), ifnull(revoked_at, expires_at)) < ?1
+                  LIMIT ?2)",
+                oldest_key,
             ),
         ];
         let mut gone = 0;
@@ -96,6 +117,8 @@ mod tests {
             reports,
             migration_backups: 1,
             waivers: Period::secs(3600),
+            keys: Period::secs(3600),
+            sessions: Period::secs(3600),
         }
     }
 

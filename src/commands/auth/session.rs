@@ -1,37 +1,357 @@
 //! Sessions: login, logout, whoami, list, revoke. Both ends.
+use super::key::minute;
 use crate::{
-    cli::{CliError, Ctl, Exit},
-    daemon::Route,
+    cli::{CliError, Credentials, Ctl, Exit, Table, confirm, forget_session, keep_session, one_line},
+    daemon::{App, Route},
+    domain::{
+        Act, AgentName, Audited, Caller, Clients, Fault, FaultKind, Holds, Identity, Means, Permission,
+        Principal, Role, Session,
+    },
+    protocol::{Endpoint, Verb},
 };
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
 
+/// Sessions: who is logged in, and who no longer
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Action {
+    /// List the sessions that are open
+    #[command(visible_alias = "ls")]
+    List {
+        /// Those that are over too
+        #[arg(long)]
+        all: bool,
+    },
+    /// End a session, or all of a principal, now
+    Revoke {
+        /// A session's id, or a principal such as user:1000 or service:billing
+        #[arg(value_name = "SESSION|PRINCIPAL")]
+        whose: String,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+}
 
 #[derive(clap::Args, Debug)]
 pub struct WhoamiArgs {}
 
 #[derive(clap::Args, Debug)]
-pub struct LoginArgs {}
+pub struct LoginArgs {
+    /// Read the key from standard input
+    #[arg(long)]
+    key_stdin: bool,
+}
 
 #[derive(clap::Args, Debug)]
 pub struct LogoutArgs {}
 
+#[derive(Serialize, Deserialize)]
+pub struct WhoamiRequest {}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Whoami {
+    schema_version: u32,
+    principal: Principal,
+    means: Means,
+    role: Role,
+    permissions: Vec<Permission>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    agent: Option<AgentName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    application_role: Option<String>,
+    clients: Clients,
+    /// The process that asks.
+    process: Identity,
+}
+
+struct SessionWhoami;
+impl Endpoint for SessionWhoami {
+    const NAME: &'static str = "sessions/whoami";
+    const VERB: Verb = Verb::Read;
+    const NEEDS: Permission = Permission::SessionOwn;
+    const AUDITED: Audited = Audited::Not;
+    type Request = WhoamiRequest;
+    type Reply = Whoami;
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct OpenRequest {}
+
+/// The only reply that holds a session's token; it has no `Debug`.
+#[derive(Serialize, Deserialize)]
+pub struct Opened {
+    schema_version: u32,
+    #[serde(flatten)]
+    session: Session,
+    /// Shown this once.
+    token: String,
+}
+
+struct SessionOpen;
+impl Endpoint for SessionOpen {
+    const NAME: &'static str = "sessions/open";
+    const VERB: Verb = Verb::Write;
+    const NEEDS: Permission = Permission::SessionOwn;
+    const AUDITED: Audited = Audited::WithEffect;
+    type Request = OpenRequest;
+    type Reply = Opened;
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct CloseRequest {}
+
+#[derive(Serialize, Deserialize)]
+pub struct Closed {
+    schema_version: u32,
+    /// The session.
+    id: String,
+}
+
+struct SessionClose;
+impl Endpoint for SessionClose {
+    const NAME: &'static str = "sessions/close";
+    const VERB: Verb = Verb::Write;
+    const NEEDS: Permission = Permission::SessionOwn;
+    const AUDITED: Audited = Audited::WithEffect;
+    type Request = CloseRequest;
+    type Reply = Closed;
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct ListRequest {
+    #[serde(default)]
+    all: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct Entry {
+    #[serde(flatten)]
+    session: Session,
+    holds: Holds,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct Sessions {
+    schema_version: u32,
+    sessions: Vec<Entry>,
+}
+
+struct SessionList;
+impl Endpoint for SessionList {
+    const NAME: &'static str = "sessions/list";
+    const VERB: Verb = Verb::Read;
+    const NEEDS: Permission = Permission::AccessManage;
+    const AUDITED: Audited = Audited::Not;
+    type Request = ListRequest;
+    type Reply = Sessions;
+}
+
+/// One of the two.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevokeRequest {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    principal: Option<Principal>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct Revoked {
+    schema_version: u32,
+    /// How many sessions were ended.
+    ended: u64,
+}
+
+struct SessionRevoke;
+impl Endpoint for SessionRevoke {
+    const NAME: &'static str = "sessions/revoke";
+    const VERB: Verb = Verb::Write;
+    const NEEDS: Permission = Permission::AccessManage;
+    const AUDITED: Audited = Audited::WithEffect;
+    type Request = RevokeRequest;
+    type Reply = Revoked;
+
+    fn object(request: &RevokeRequest) -> String {
+        match (&request.id, &request.principal) {
+            (Some(id), _) => {
+                format!("session/{}", id.chars().take(40).collect::<String>().escape_debug())
+            }
+            (None, Some(principal)) => format!("sessions/{principal}"),
+            (None, None) => String::new(),
+        }
+    }
+}
+
 pub fn routes() -> Vec<Route> {
-    Vec::new()
+    vec![
+        Route::to::<SessionWhoami, _, _>(handle_whoami),
+        Route::to::<SessionOpen, _, _>(handle_open),
+        Route::to::<SessionClose, _, _>(handle_close),
+        Route::to::<SessionList, _, _>(handle_list),
+        Route::to::<SessionRevoke, _, _>(handle_revoke),
+    ]
 }
 
-pub async fn run(_args: Args, _ctl: &Ctl) -> Result<Exit, CliError> {
+async fn handle_whoami(_app: App, caller: Caller, _request: WhoamiRequest) -> Result<Whoami, Fault> {
+    Ok(Whoami {
+        schema_version: 1,
+        principal: caller.principal,
+        means: caller.means,
+        role: caller.role,
+        permissions: caller.role.permissions().to_vec(),
+        agent: caller.agent,
+        application_role: caller.application_role,
+        clients: caller.clients,
+        process: caller.identity,
+    })
+}
+
+async fn handle_open(app: App, caller: Caller, _request: OpenRequest) -> Result<Opened, Fault> {
+    let act = Act::new(&caller, SessionOpen::NAME, "");
+    let (session, token) = app.keyring.open_session(&caller, act).await?;
+    Ok(Opened { schema_version: 1, session, token: token.expose_secret().to_owned() })
+}
+
+async fn handle_close(app: App, caller: Caller, _request: CloseRequest) -> Result<Closed, Fault> {
+    let act = Act::new(&caller, SessionClose::NAME, "");
+    Ok(Closed { schema_version: 1, id: app.keyring.close_session(&caller, act).await? })
+}
+
+async fn handle_list(app: App, _caller: Caller, request: ListRequest) -> Result<Sessions, Fault> {
+    let sessions = app.keyring.sessions(request.all).await?.into_iter();
+    let sessions = sessions.map(|(session, holds)| Entry { session, holds }).collect();
+    Ok(Sessions { schema_version: 1, sessions })
+}
+
+async fn handle_revoke(app: App, caller: Caller, request: RevokeRequest) -> Result<Revoked, Fault> {
+    let act = Act::new(&caller, SessionRevoke::NAME, "");
+    let ended = match (request.id, request.principal) {
+        (Some(id), None) => app.keyring.end_session(&id, act).await.map(|()| 1)?,
+        (None, Some(principal)) => app.keyring.end_sessions_of(principal, act).await?,
+        _ => return Err(Fault::usage("cannot tell whose session to end: give an id or a principal")),
+    };
+    Ok(Revoked { schema_version: 1, ended })
+}
+
+pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
+    match args.action {
+        Action::List { all } => {
+            let list = ctl.client.call::<SessionList>(&ListRequest { all }).await?;
+            ctl.output.print(&ctl.ui, &list, |wide| table(ctl, &list.sessions, all, wide))?;
+        }
+        Action::Revoke { whose, yes } => {
+            confirm(&format!("end {} at once", one_line(&whose)), yes)?;
+            let request = match whose.parse::<Principal>() {
+                Ok(principal) => RevokeRequest { id: None, principal: Some(principal) },
+                Err(_) => RevokeRequest { id: Some(whose), principal: None },
+            };
+            let revoked = ctl.client.call::<SessionRevoke>(&request).await?;
+            ctl.output.print(&ctl.ui, &revoked, |_| match revoked.ended {
+                1 => "1 session is ended\n".into(),
+                ended => format!("{ended} sessions are ended\n"),
+            })?;
+        }
+    }
     Ok(Exit::Ok)
 }
 
-pub async fn whoami(_args: WhoamiArgs, _ctl: &Ctl) -> Result<Exit, CliError> {
+pub async fn whoami(_args: WhoamiArgs, ctl: &Ctl) -> Result<Exit, CliError> {
+    let me = ctl.client.call::<SessionWhoami>(&WhoamiRequest {}).await?;
+    ctl.output.print(&ctl.ui, &me, |_| {
+        let permissions: Vec<_> = me.permissions.iter().map(|permission| permission.as_str()).collect();
+        let mut lines = vec![format!("{} by {}, {}", me.principal, me.means, me.role)];
+        lines.push(format!("may  {}", permissions.join(", ")));
+        lines.extend(me.application_role.as_ref().map(|role| format!("in the applications  {role}")));
+        lines.iter().map(|line| one_line(line) + "\n").collect()
+    })?;
     Ok(Exit::Ok)
 }
 
-pub async fn login(_args: LoginArgs, _ctl: &Ctl) -> Result<Exit, CliError> {
+/// From a key where one is given, else as the user that the kernel sees. Never from a session.
+pub async fn login(args: LoginArgs, ctl: &Ctl) -> Result<Exit, CliError> {
+    let credentials = if args.key_stdin {
+        let token = crate::cli::read_token(std::io::stdin())
+            .map_err(|error| Fault::usage(format!("cannot read a key from standard input: {error}")))?;
+        Credentials::Given { token }
+    } else {
+        Credentials::Key { key_file: ctl.key_file.clone() }
+    };
+    let client = ctl.client.showing(credentials);
+    let opened = client.call::<SessionOpen>(&OpenRequest {}).await?;
+    let Session { id, principal, role, expires_at, .. } = &opened.session;
+    let file = keep_session(client.socket(), &SecretString::from(opened.token), *expires_at)?;
+    ctl.ui.note(&one_line(&format!(
+        "session {id} of {principal} as {role}, until {} at the latest; kept in {}",
+        minute(*expires_at),
+        file.display()
+    )));
+    ctl.output.print(&ctl.ui, &opened.session, |_| String::new())?;
     Ok(Exit::Ok)
 }
 
-pub async fn logout(_args: LogoutArgs, _ctl: &Ctl) -> Result<Exit, CliError> {
+pub async fn logout(_args: LogoutArgs, ctl: &Ctl) -> Result<Exit, CliError> {
+    let socket = ctl.client.socket().to_owned();
+    let credentials = Credentials::Session { socket: socket.clone() };
+    if matches!(credentials.shown(), Ok(None)) {
+        return Err(Fault::not_found("cannot log out: no session is kept for this daemon")
+            .hint("`agentctl auth session list` shows who is logged in")
+            .into());
+    }
+    match ctl.client.showing(credentials).call::<SessionClose>(&CloseRequest {}).await {
+        Ok(closed) => {
+            forget_session(&socket)?;
+            ctl.ui.note(&one_line(&format!("session {} is ended and forgotten", closed.id)));
+            ctl.output.print(&ctl.ui, &closed, |_| String::new())?;
+        }
+        Err(CliError::Fault(fault)) if fault.kind == FaultKind::Unauthenticated => {
+            forget_session(&socket)?;
+            ctl.ui.note("the session was over already; it is forgotten");
+        }
+        // A file that cannot be used keeps nobody logged in; one that could not be shown may.
+        Err(CliError::Fault(fault)) if fault.kind == FaultKind::Usage => {
+            forget_session(&socket)?;
+            ctl.ui.note(&format!(
+                "{fault}: it is removed; `agentctl auth session list` shows what is still open"
+            ));
+        }
+        Err(error) => return Err(error),
+    }
     Ok(Exit::Ok)
+}
+
+fn table(ctl: &Ctl, sessions: &[Entry], all: bool, wide: bool) -> String {
+    if sessions.is_empty() {
+        return if all { "no session is kept\n" } else { "no session is open\n" }.into();
+    }
+    let mut head = vec!["ID", "PRINCIPAL", "ROLE", "STANDING", "FROM", "LAST USED", "ENDS"];
+    head.extend(wide.then_some(["OPENED", "UID"]).into_iter().flatten());
+    let mut table = Table::new(&head).painted(3, &ctl.ui, |word| match word {
+        "in force" => Some("32"),
+        _ => Some("2"),
+    });
+    for Entry { session, holds } in sessions {
+        let from = session.key.as_ref().map_or_else(|| "socket".into(), |key| format!("key {key}"));
+        let mut row = vec![
+            session.id.clone(),
+            session.principal.to_string(),
+            session.role.to_string(),
+            holds.as_str().into(),
+            from,
+            minute(session.last_used_at),
+            minute(session.ended_at.unwrap_or(session.expires_at)),
+        ];
+        if wide {
+            row.extend([minute(session.opened_at), session.uid.to_string()]);
+        }
+        table.row(row);
+    }
+    table.render(ctl.ui.width().filter(|_| !wide))
 }

@@ -2,7 +2,7 @@
 use crate::{
     cli::{CliError, Client, Ctl, Exit},
     daemon::{App, Route},
-    domain::{Audited, Caller, Fault, FaultKind, InstanceId, Permission},
+    domain::{Audited, Caller, Fault, FaultKind, InstanceId, Permission, Principal, PrincipalKind},
     protocol::{Endpoint, Verb},
 };
 use serde::{Deserialize, Serialize};
@@ -52,13 +52,15 @@ async fn handle(app: App, caller: Caller, request: Request) -> Result<Reply, Fau
 
 /// An agent reports for itself alone; an operator may do so for any.
 fn speaks_for(caller: &Caller, instance: &InstanceId) -> Result<(), Fault> {
-    match &caller.agent {
-        Some(agent) if *agent != instance.agent => Err(Fault::new(
+    // By a fact of the kernel, or by an agent's key.
+    let Principal { kind, name } = &caller.principal;
+    if *kind == PrincipalKind::Agent && **name != *instance.agent.as_str() {
+        return Err(Fault::new(
             FaultKind::Forbidden,
-            format!("cannot report for {instance}: the caller is agent {agent}"),
-        )),
-        _ => Ok(()),
+            format!("cannot report for {instance}: the caller is agent {name}"),
+        ));
     }
+    Ok(())
 }
 
 pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
@@ -83,6 +85,13 @@ mod tests {
         let instance: InstanceId = "orders/1".parse().expect("an instance");
         assert!(speaks_for(&caller(Some("orders")), &instance).is_ok());
         assert!(speaks_for(&caller(None), &instance).is_ok());
+        let by_key = |principal: &str| Caller {
+            role: Role::Agent,
+            principal: principal.parse().expect("a principal"),
+            ..caller(None)
+        };
+        assert!(speaks_for(&by_key("agent:orders"), &instance).is_ok());
+        assert!(speaks_for(&by_key("agent:billing"), &instance).is_err(), "by the key of another");
         let refused = speaks_for(&caller(Some("billing")), &instance).expect_err("not its own");
         assert_eq!(refused.kind, FaultKind::Forbidden);
     }
