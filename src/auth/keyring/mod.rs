@@ -4,6 +4,8 @@ mod recognise;
 mod refusal;
 mod ring;
 mod sessions;
+#[cfg(test)]
+mod tests;
 
 pub use keys::{KeyRequest, Rotation};
 pub use refusal::{Refusal, Why};

@@ -15,6 +15,8 @@ use std::{
 };
 use tokio::sync::{Semaphore, watch};
 
+/// So long a session that is over is still told from one that never was.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
 /// Uses are written no finer than this, or than a quarter of the time after which a session idles.
 const COARSE: SignedDuration = SignedDuration::from_secs(60);
 
@@ -79,8 +81,8 @@ impl Keyring {
         }
         // Before the look: a change during it makes another one due.
         let version = *self.0.changes.borrow();
-        let (keys, sessions) =
-            tokio::try_join!(self.0.store.keys(), self.0.store.sessions(self.0.clock.now()))?;
+        let since = self.0.clock.now().checked_sub(REMEMBERED).unwrap_or(Timestamp::MIN);
+        let (keys, sessions) = tokio::try_join!(self.0.store.keys(), self.0.store.sessions(since))?;
         let ring = Arc::new(Ring {
             version,
             keys: keys.into_iter().map(|held| (held.key.id.clone(), held)).collect(),
