@@ -104,7 +104,7 @@ async fn within(
         Body::Lines(lines) => {
             Body::Lines(lines.take_until(lapse(app.keyring.clone(), caller.clone())).boxed())
         }
-        whole => whole,
+        whole @ Body::Whole(_) => whole,
     })
 }
 

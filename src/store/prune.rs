@@ -106,8 +106,11 @@ impl Store {
 mod tests {
     use super::*;
     use crate::{
-        domain::{Event, ProbeState, ProbeTransition, Waiver},
+        domain::{
+            Act, ApiKey, Caller, Clients, Event, Identity, ProbeState, ProbeTransition, Role, Session, Waiver,
+        },
         store::scratch::{Scratch, event, report, waiver},
+        store::{HashedKey, HashedSession},
     };
 
     fn keep(reports: u32) -> RetentionSettings {
@@ -173,6 +176,59 @@ mod tests {
         let left: Vec<_> = store.waivers(None).await.expect("read").iter().map(|waiver| waiver.id).collect();
         assert_eq!(left, [3, 4]);
         assert_eq!(store.add_waiver(expires(5)).await.expect("added").id, 5, "a number was given twice");
+    }
+
+    #[tokio::test]
+    async fn keys_and_sessions_go_when_they_were_over_long_ago_and_not_while_they_are_good() {
+        let store = Scratch::new();
+        let (now, hours) = (Timestamp::now(), SignedDuration::from_hours);
+        let caller = Caller::by_socket(Identity { uid: 0, gid: 0, pid: None }, Role::Admin, None);
+        let act = || Act::new(&caller, "keys/create", "");
+        let key = |number: u8, expires_at, revoked_at| HashedKey {
+            hash: [number; 32],
+            key: ApiKey {
+                id: format!("{number:012}"),
+                principal: "service:billing".parse().expect("a principal"),
+                role: Role::Service,
+                application_role: None,
+                clients: Clients::None,
+                networks: Vec::new(),
+                created_at: now - hours(9),
+                created_by: caller.principal.clone(),
+                expires_at,
+                last_used_at: None,
+                revoked_at,
+                replaced_by: None,
+            },
+        };
+        let (old, new, later) =
+            (Some(now - hours(2)), Some(now - SignedDuration::from_mins(5)), Some(now + hours(9)));
+        let ends =
+            [(old, None), (None, old), (later, old), (new, None), (None, new), (later, None), (None, None)];
+        for (number, (expires, revoked)) in (1..).zip(ends) {
+            store.add_key(key(number, expires, revoked), act()).await.expect("added");
+        }
+        for (number, (expires, ended)) in (1..).zip([(old, None), (later, old), (later, new), (later, None)])
+        {
+            let session = Session {
+                id: format!("{number:012}"),
+                principal: caller.principal.clone(),
+                role: Role::Admin,
+                key: None,
+                uid: 0,
+                gid: 0,
+                opened_at: now - hours(9),
+                expires_at: expires.expect("an end"),
+                last_used_at: now - hours(9),
+                ended_at: ended,
+            };
+            let opened = HashedSession { session, hash: [number; 32] };
+            store.open_session(opened, 99, act()).await.expect("opened");
+        }
+        assert_eq!(store.prune(keep(9)).await.expect("pruned"), 3 + 2);
+        assert_eq!(store.prune(keep(9)).await.expect("pruned"), 0, "it deleted what is good");
+        assert_eq!(store.keys().await.expect("read").len(), 4);
+        assert_eq!(store.sessions(Timestamp::UNIX_EPOCH).await.expect("read").len(), 2);
     }
 
     #[tokio::test]

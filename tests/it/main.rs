@@ -11,6 +11,7 @@ mod floors;
 mod generated;
 mod golden;
 mod install;
+mod keys;
 mod python;
 mod quickstart;
 mod reports;

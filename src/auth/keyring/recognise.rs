@@ -124,7 +124,7 @@ impl Keyring {
             }
             let now = self.user_role(session).ok_or_else(|| over(Holds::Void))?;
             let role = if caller.agent.is_some() { Role::Agent } else { narrower(session.role, now) };
-            return Ok(Caller { role, means, ..caller.clone() });
+            return Ok(Caller { means, role, ..caller.clone() });
         };
         let key = &ring.keys.get(key).ok_or_else(|| over(Holds::Void))?.key;
         let by_key = self.by_key(caller, address, key)?;

@@ -118,21 +118,13 @@ impl Keyring {
         let coarse = COARSE.min(self.idle() / 4);
         {
             let mut used = self.0.used();
-            match used.get_mut(id) {
-                Some(known) => {
-                    known.at = now;
-                    if now.duration_since(known.written) < coarse {
-                        return;
-                    }
-                    known.written = now;
-                }
-                None => {
-                    used.insert(id.to_owned(), Used { at: now, written: now });
-                    if stored.is_some_and(|at| now.duration_since(at) < coarse) {
-                        return;
-                    }
-                }
+            let written = stored.unwrap_or(Timestamp::MIN);
+            let known = used.entry(id.to_owned()).or_insert(Used { at: now, written });
+            known.at = now;
+            if now.duration_since(known.written) < coarse {
+                return;
             }
+            known.written = now;
         }
         let writing = write(self.0.store.clone());
         tokio::spawn(async move {

@@ -43,8 +43,6 @@ pub enum Flaw {
     KeepsWhatWasShown,
     /// What is handed out is written down.
     KeepsWhatItMakes,
-    /// Half of it: what is made is not kept as its hash either.
-    KeepsNothing,
     /// As many sessions as anybody likes.
     NoCap,
     /// A session may open a session.
@@ -59,8 +57,8 @@ pub enum Flaw {
 
 pub struct Desk {
     flaw: Flaw,
-    /// What outlasts a router of this desk: the clock of the first, and who was let in.
-    first_clock: Mutex<Option<Clock>>,
+    /// What outlasts a router of this desk: by its store the clock of the first, and who was let in.
+    first_clocks: Mutex<HashMap<String, Clock>>,
     seen: Arc<Mutex<HashMap<String, Caller>>>,
 }
 
@@ -74,15 +72,16 @@ struct Router {
 
 impl Desk {
     pub fn with(flaw: Flaw) -> Arc<dyn Serve> {
-        Arc::new(Self { flaw, first_clock: Mutex::default(), seen: Arc::default() })
+        Arc::new(Self { flaw, first_clocks: Mutex::default(), seen: Arc::default() })
     }
 }
 
 impl Serve for Desk {
     fn serve(&self, stage: Stage) -> BoxFuture<'_, Box<dyn Served>> {
-        let mut first = self.first_clock.lock().expect("whole");
-        let started_anew = first.is_some();
-        let first = first.get_or_insert_with(|| stage.clock.clone()).clone();
+        let mut first = self.first_clocks.lock().expect("whole");
+        let started_anew = first.contains_key(stage.store.fleet_id());
+        let first =
+            first.entry(stage.store.fleet_id().to_owned()).or_insert_with(|| stage.clock.clone()).clone();
         let clock = if self.flaw == Flaw::StoppedClock { first } else { stage.clock };
         let mut settings = (*stage.settings).clone();
         if self.flaw == Flaw::NoCap {
@@ -251,8 +250,7 @@ impl Router {
             let act = Act::new(&Caller::by_socket(IDENTITY, Role::Admin, None), "keys/create", "");
             self.trail.done(act.on(token)).await?;
         }
-        let shown = if self.flaw == Flaw::KeepsNothing { token.replace('_', "-") } else { token.to_owned() };
-        Ok(json!({ "id": id, "token": shown }))
+        Ok(json!({ "id": id, "token": token }))
     }
 }
 

@@ -68,7 +68,6 @@ pub const SABOTEURS: &[Saboteur] = &[
             let broken = [
                 ("a key that is written down where it is made", Flaw::KeepsWhatItMakes),
                 ("a trail that repeats what was shown", Flaw::KeepsWhatWasShown),
-                ("a store in which nothing of a key is found", Flaw::KeepsNothing),
             ];
             at_desks(|ground, serve| stored::searched(ground, serve).boxed(), &broken)
         },
