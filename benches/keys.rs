@@ -132,7 +132,8 @@ fn route() {
     println!("ratio, median of {ROUNDS}: {:.3} (goal: at most 1.2)", median(ratios));
 }
 
-async fn keyring(home: &Path) -> (Keyring, SecretString, String) {
+/// A keyring with a hundred keys: their ids, and the last of them.
+async fn keyring(home: &Path) -> (Keyring, SecretString, Vec<String>) {
     let (file, backups) = (home.join("keys.db"), home.join("backups"));
     let store = Store::open(&file, &backups, &StoreSettings::default(), Clock::system()).expect("opens");
     let policy = Policy::resolve(&AccessSettings::default(), &Names::default(), 0).0;
@@ -142,7 +143,7 @@ async fn keyring(home: &Path) -> (Keyring, SecretString, String) {
         store,
         Clock::system(),
     );
-    let mut last = None;
+    let (mut ids, mut last) = (Vec::new(), None);
     for number in 0..100 {
         let request = KeyRequest {
             principal: format!("service:bench-{number}").parse().expect("a principal"),
@@ -153,10 +154,12 @@ async fn keyring(home: &Path) -> (Keyring, SecretString, String) {
             expires_at: None,
             expires_in: None,
         };
-        last = keyring.create_key(&caller(), request, Act::new(&caller(), "keys/create", "")).await.ok();
+        let act = Act::new(&caller(), "keys/create", "");
+        let (key, token) = keyring.create_key(&caller(), request, act).await.expect("created");
+        ids.push(key.id);
+        last = Some(token);
     }
-    let (key, token) = last.expect("keys");
-    (keyring, token, key.id)
+    (keyring, last.expect("keys"), ids)
 }
 
 fn caller() -> Caller {
@@ -189,7 +192,7 @@ fn trimmed(mut of: Vec<f64>) -> Vec<f64> {
 }
 
 async fn timing(home: &Path) {
-    let (keyring, right, id) = keyring(home).await;
+    let (keyring, right, ids) = keyring(home).await;
     let by = caller();
     let (mut hits, mut of_unknown, mut of_wrong, mut of_right) = (0, Vec::new(), Vec::new(), Vec::new());
     let time = async |token: &SecretString| {
@@ -200,7 +203,7 @@ async fn timing(home: &Path) {
     for number in 0..WRONG / 2 {
         // In turns, so that whatever the machine does falls on both.
         let unknown = mint(TokenKind::Key).expect("minted").token;
-        let wrong = wrong_secret(&id);
+        let wrong = wrong_secret(&ids[number % ids.len()]);
         let order = [(&unknown, &mut of_unknown), (&wrong, &mut of_wrong)];
         let turned = if number % 2 == 0 {
             order.into_iter().collect::<Vec<_>>()

@@ -1,7 +1,6 @@
 //! What stands before every handler, in order: who is it, has it room left, may it, and what is written of it.
 use super::{App, Body, Route};
 use crate::{
-    auth::Keyring,
     domain::{Act, Allowance, Audited, Caller, Fault, FaultKind, Means},
     protocol::Verb,
 };
@@ -71,7 +70,8 @@ async fn answer(app: &App, route: Route, caller: Caller, raw: Bytes) -> Result<B
         app.trail.intend(act.clone().on(route.object(&raw))).await?;
     }
     let object = route.object(&raw);
-    let outcome = within(app, &caller, route.verb, route.handle(app.clone(), caller.clone(), raw)).await;
+    let (verb, means) = (route.verb, caller.means.clone());
+    let outcome = within(app, &means, verb, route.handle(app.clone(), caller, raw)).await;
     match (&outcome, route.audited) {
         (Ok(_), Audited::Not | Audited::WithEffect) => {}
         (Ok(_), Audited::Read | Audited::Around) => app.trail.done(act.on(object)).await?,
@@ -84,25 +84,26 @@ async fn answer(app: &App, route: Route, caller: Caller, raw: Bytes) -> Result<B
 /// something is carried through.
 async fn within(
     app: &App,
-    caller: &Caller,
+    means: &Means,
     verb: Verb,
     handle: impl Future<Output = Result<Body, Fault>>,
 ) -> Result<Body, Fault> {
-    if caller.means == Means::Socket || verb == Verb::Write {
+    if *means == Means::Socket || verb == Verb::Write {
         return handle.await;
     }
-    let lapse = |keyring: Keyring, caller: Caller| async move { keyring.lapse(&caller).await };
     let body = tokio::select! {
+        // Most have answered before anything else is begun.
         biased;
         outcome = handle => outcome?,
-        () = lapse(app.keyring.clone(), caller.clone()) => {
+        () = app.keyring.lapse(means) => {
             let over = "cannot answer: the key or session that was shown is over";
             return Err(Fault::new(FaultKind::Unauthenticated, over));
         }
     };
     Ok(match body {
         Body::Lines(lines) => {
-            Body::Lines(lines.take_until(lapse(app.keyring.clone(), caller.clone())).boxed())
+            let (keyring, means) = (app.keyring.clone(), means.clone());
+            Body::Lines(lines.take_until(async move { keyring.lapse(&means).await }).boxed())
         }
         whole @ Body::Whole(_) => whole,
     })

@@ -61,13 +61,13 @@ impl Keyring {
         }
     }
 
-    /// Comes to an end when what the caller showed is good no longer; for the kernel's word, never. A look that lasts
+    /// Comes to an end when what a caller showed is good no longer; for the kernel's word, never. A look that lasts
     /// must not outlast it.
-    pub async fn lapse(&self, caller: &Caller) {
+    pub async fn lapse(&self, means: &Means) {
         let mut changes = self.0.changes.subscribe();
         loop {
             changes.borrow_and_update();
-            match self.still_good(caller).await {
+            match self.still_good(means).await {
                 Some(true) => _ = tokio::time::timeout(LOOK, changes.changed()).await,
                 Some(false) => return,
                 None => std::future::pending().await,
@@ -75,8 +75,8 @@ impl Keyring {
         }
     }
 
-    async fn still_good(&self, caller: &Caller) -> Option<bool> {
-        let (kind, id) = match &caller.means {
+    async fn still_good(&self, means: &Means) -> Option<bool> {
+        let (kind, id) = match means {
             Means::Socket => return None,
             Means::Key(id) => (TokenKind::Key, id),
             Means::Session(id) => (TokenKind::Session, id),

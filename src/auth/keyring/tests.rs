@@ -371,12 +371,11 @@ async fn a_look_that_lasts_ends_with_the_key_and_not_before() {
     let bench = Bench::new();
     let (key, token) = bench.key("service:billing", None).await;
     let caller = bench.shown(&token).await.expect("let in");
-    let lapse = bench.keyring.lapse(&caller);
+    let lapse = bench.keyring.lapse(&caller.means);
     tokio::pin!(lapse);
     assert!(tokio::time::timeout(Duration::from_secs(60), &mut lapse).await.is_err(), "it is in force");
     bench.keyring.revoke_key(&key.id, act()).await.expect("revoked");
     tokio::time::timeout(Duration::from_secs(1), lapse).await.expect("it goes on");
-    let viewer = user(VIEWER, Role::Viewer);
-    let by_socket = bench.keyring.lapse(&viewer);
+    let by_socket = bench.keyring.lapse(&Means::Socket);
     assert!(tokio::time::timeout(Duration::from_secs(3600), by_socket).await.is_err());
 }
