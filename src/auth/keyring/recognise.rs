@@ -6,14 +6,11 @@ use super::{
 use crate::{
     auth::token::{self, Named, TokenKind},
     domain::{ApiKey, Caller, Clients, Holds, Identity, Means, Principal, PrincipalKind, Role, Session},
-    store::Hash,
 };
 use secrecy::{ExposeSecret, SecretString};
 use std::{net::IpAddr, time::Duration};
 use subtle::ConstantTimeEq;
 
-/// Held against what is shown with an id that nobody has. Nothing is known whose hash this is.
-const NOBODYS: Hash = [0; 32];
 /// How often what has no moment of its own is looked at while a request goes on.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -32,7 +29,8 @@ impl Keyring {
         match kind {
             TokenKind::Key => {
                 let held = ring.keys.get(id);
-                let right = bool::from(hash.ct_eq(held.map_or(&NOBODYS, |held| &held.hash)));
+                let right =
+                    bool::from(hash.ct_eq(held.map_or_else(|| ring.another(&hash), |held| &held.hash)));
                 let Some(held) = held else { return Err(Why::Unknown(kind, id.into()).into()) };
                 if !right {
                     return Err(Why::WrongSecret(kind, id.into()).into());
@@ -46,7 +44,8 @@ impl Keyring {
             }
             TokenKind::Session => {
                 let held = ring.sessions.get(id);
-                let right = bool::from(hash.ct_eq(held.map_or(&NOBODYS, |held| &held.hash)));
+                let right =
+                    bool::from(hash.ct_eq(held.map_or_else(|| ring.another(&hash), |held| &held.hash)));
                 let Some(held) = held else { return Err(Why::Unknown(kind, id.into()).into()) };
                 if !right {
                     return Err(Why::WrongSecret(kind, id.into()).into());

@@ -5,7 +5,7 @@ use crate::{
     config::Settings,
     domain::{Fault, FaultKind},
     resilience::Clock,
-    store::{HashedKey, HashedSession, Store, StoreError},
+    store::{Hash, HashedKey, HashedSession, Store, StoreError},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -15,6 +15,8 @@ use std::{
 };
 use tokio::sync::{Semaphore, watch};
 
+/// Nothing is known whose hash this is.
+const NOBODYS: Hash = [0; 32];
 /// So long a session that is over is still told from one that never was.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
 /// Uses are written no finer than this, or than a quarter of the time after which a session idles.
@@ -42,6 +44,8 @@ pub(super) struct Ring {
     version: u64,
     pub keys: HashMap<String, HashedKey>,
     pub sessions: HashMap<String, HashedSession>,
+    /// Of all of them, and one that nothing has.
+    hashes: Vec<Hash>,
 }
 
 #[derive(Clone, Copy)]
@@ -83,8 +87,10 @@ impl Keyring {
         let version = *self.0.changes.borrow();
         let since = self.0.clock.now().checked_sub(REMEMBERED).unwrap_or(Timestamp::MIN);
         let (keys, sessions) = tokio::try_join!(self.0.store.keys(), self.0.store.sessions(since))?;
+        let hashes = (keys.iter().map(|held| held.hash)).chain(sessions.iter().map(|held| held.hash));
         let ring = Arc::new(Ring {
             version,
+            hashes: hashes.chain([NOBODYS]).collect(),
             keys: keys.into_iter().map(|held| (held.key.id.clone(), held)).collect(),
             sessions: sessions.into_iter().map(|held| (held.session.id.clone(), held)).collect(),
         });
@@ -142,6 +148,15 @@ impl Keyring {
 
     pub(super) fn idle(&self) -> SignedDuration {
         SignedDuration::try_from(self.0.settings.borrow().sessions.idle.0).unwrap_or(SignedDuration::MAX)
+    }
+}
+
+impl Ring {
+    /// What is held against a token with an id that nobody has, so that it costs what a wrong secret costs: somebody
+    /// else's, from somewhere in memory. That it is equal to none is certain: equal tokens have equal ids.
+    pub fn another(&self, shown: &Hash) -> &Hash {
+        let somewhere = usize::from(u16::from_le_bytes([shown[0], shown[1]])) % self.hashes.len().max(1);
+        self.hashes.get(somewhere).unwrap_or(&NOBODYS)
     }
 }
 
