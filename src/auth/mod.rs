@@ -10,7 +10,7 @@ mod trail;
 pub use approvals::Approvals;
 pub use identify::{Directory, identify};
 pub use keyring::Keyring;
-pub use meter::Meter;
+pub use meter::{HourUsed, Meter, Penalty, QuotaStanding, Refusal};
 pub use policy::{Names, Policy};
 pub use roles::Roles;
 pub use trail::Trail;

@@ -1,6 +1,6 @@
 //! The file as one struct. The JSON Schema derived from it is what the file is checked against, so a key that is
 //! not here cannot be set, and a key that is here is documented.
-use super::{CheckSettings, RestartSettings};
+use super::{CheckSettings, Quotas, RestartSettings};
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,7 @@ pub struct Settings {
     pub contacts: BTreeMap<String, Contact>,
     pub daemon: DaemonSettings,
     pub access: AccessSettings,
+    pub quotas: Quotas,
     pub store: StoreSettings,
     pub retention: RetentionSettings,
     pub readiness: ReadinessSettings,
@@ -43,6 +44,7 @@ impl Default for Settings {
             contacts: BTreeMap::new(),
             daemon: DaemonSettings::default(),
             access: AccessSettings::default(),
+            quotas: Quotas::default(),
             store: StoreSettings::default(),
             retention: RetentionSettings::default(),
             readiness: ReadinessSettings::default(),
@@ -194,6 +196,8 @@ pub struct RetentionSettings {
     pub migration_backups: u32,
     /// How long a waiver is kept after it expired or was revoked.
     pub waivers: Period,
+    /// How long it is kept what each principal used of an hour.
+    pub quotas: Period,
 }
 
 impl Default for RetentionSettings {
@@ -204,6 +208,7 @@ impl Default for RetentionSettings {
             reports: 200,
             migration_backups: 3,
             waivers: Period::secs(365 * 86400),
+            quotas: Period::secs(7 * 86400),
         }
     }
 }

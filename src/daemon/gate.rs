@@ -1,6 +1,9 @@
 //! What stands before every handler, in order: who is it, has it room left, may it, and what is written of it.
 use super::{App, Body, Route};
-use crate::domain::{Act, Allowance, Audited, Caller, Fault, FaultKind};
+use crate::{
+    auth::Refusal,
+    domain::{Act, Allowance, Audited, Caller, Fault, FaultKind},
+};
 use hyper::body::Bytes;
 use secrecy::SecretString;
 
@@ -16,6 +19,11 @@ pub struct Asked {
 /// The answer, and what is left of the caller's quota.
 pub async fn pass(app: &App, asked: Asked) -> (Result<Body, Fault>, Option<Allowance>) {
     let Asked { route, caller, bearer, raw } = asked;
+    if bearer.is_some()
+        && let Err(refusal) = app.meter.patience(&caller)
+    {
+        return turned_away(app, &route, &caller, &raw, refusal).await;
+    }
     let caller = match recognise(app, caller, bearer).await {
         Ok(caller) => caller,
         Err((caller, fault)) => {
@@ -23,12 +31,9 @@ pub async fn pass(app: &App, asked: Asked) -> (Result<Body, Fault>, Option<Allow
             return (Err(fault), None);
         }
     };
-    let allowance = match app.meter.charge(&caller).await {
+    let allowance = match app.meter.charge(&caller, route.needs).await {
         Ok(allowance) => allowance,
-        Err((fault, allowance)) => {
-            refused(app, &route, &caller, &raw, &fault).await;
-            return (Err(fault), allowance);
-        }
+        Err(refusal) => return turned_away(app, &route, &caller, &raw, refusal).await,
     };
     if let Err(fault) = route.admit(&caller) {
         refused(app, &route, &caller, &raw, &fault).await;
@@ -44,9 +49,6 @@ async fn recognise(
     bearer: Option<SecretString>,
 ) -> Result<Caller, (Caller, Fault)> {
     let Some(bearer) = bearer else { return Ok(caller) };
-    if let Err(fault) = app.meter.patience(&caller) {
-        return Err((caller, fault));
-    }
     app.keyring.recognise(&caller, &bearer).await.map_err(|fault| {
         if fault.kind == FaultKind::Unauthenticated {
             app.meter.failed(&caller);
@@ -69,6 +71,22 @@ async fn answer(app: &App, route: Route, caller: Caller, raw: Bytes) -> Result<B
         (Err(fault), _) => app.trail.failed(act.on(object), fault).await,
     }
     outcome
+}
+
+/// There is no room for it. A flood leaves one row in the trail and one line in the log, not one of each for every
+/// request that was not served.
+async fn turned_away(
+    app: &App,
+    route: &Route,
+    caller: &Caller,
+    raw: &Bytes,
+    refusal: Refusal,
+) -> (Result<Body, Fault>, Option<Allowance>) {
+    if refusal.first {
+        tracing::warn!(path = route.path, correlation = %caller.correlation, "{}", refusal.fault);
+        refused(app, route, caller, raw, &refusal.fault).await;
+    }
+    (Err(refusal.fault), Some(refusal.allowance))
 }
 
 async fn refused(app: &App, route: &Route, caller: &Caller, raw: &Bytes, fault: &Fault) {

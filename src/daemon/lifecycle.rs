@@ -79,6 +79,7 @@ impl Running {
         stop_agents(&app, deadline, hasten).await;
         closing.cancel();
         within(STEP, "the listeners", listeners.wait()).await;
+        within(STEP, "the quotas", app.meter.close()).await;
         within(CLOSE, "the store", app.store.close()).await;
     }
 }

@@ -24,6 +24,7 @@ use hyper::{
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
+use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 pub struct Rehearsal {
     pub routes: Vec<Route>,
@@ -83,7 +84,9 @@ impl Served for Private {
             let Ok(request) = request.body(Full::new(Bytes::from(body))) else {
                 return Answered { status: 0, headers: Vec::new(), body: Value::Null };
             };
-            let (head, body) = self.router.reply(caller, request).await.into_parts();
+            // What a scratch fleet refuses on purpose is nothing for the daemon's log.
+            let reply = self.router.reply(caller, request).with_subscriber(NoSubscriber::default());
+            let (head, body) = reply.await.into_parts();
             let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
             let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
             // A reply that never ends by itself is not asked for here.

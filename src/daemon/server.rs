@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Either, Full, Limited, StreamBody};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::{Bytes, Frame, Incoming},
-    header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
 };
 use secrecy::SecretString;
 use std::{
@@ -99,7 +99,10 @@ impl Router {
                 answer(body)
             }
             Err(fault) => {
-                tracing::warn!(path, uid, %correlation, took_ms, kind = ?fault.kind, "{fault}");
+                // Who was told to come back was told so in the log once, by the gate.
+                if allowance.is_none_or(|left| left.retry_after_s.is_none()) {
+                    tracing::warn!(path, uid, %correlation, took_ms, kind = ?fault.kind, "{fault}");
+                }
                 self.inner.app.errors.record(Failure {
                     operation: path,
                     agent,
@@ -225,10 +228,13 @@ fn mark(headers: &mut HeaderMap, correlation: CorrelationId, allowance: Option<A
     if let Ok(id) = HeaderValue::from_str(&correlation.to_string()) {
         headers.insert("agentd-correlation", id);
     }
-    if let Some(Allowance { limit, remaining, reset_s }) = allowance {
+    if let Some(Allowance { limit, remaining, reset_s, retry_after_s }) = allowance {
         headers.insert("ratelimit-limit", HeaderValue::from(limit));
         headers.insert("ratelimit-remaining", HeaderValue::from(remaining));
         headers.insert("ratelimit-reset", HeaderValue::from(reset_s));
+        if let Some(seconds) = retry_after_s {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
     }
 }
 

@@ -9,4 +9,7 @@ pub struct Allowance {
     pub remaining: u64,
     /// Seconds until it is whole again, rounded up.
     pub reset_s: u64,
+    /// Where one was refused: seconds after which another may be served, rounded up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
 }

@@ -13,6 +13,7 @@ mod migrate;
 mod open;
 mod proof;
 mod prune;
+mod quotas;
 mod readers;
 mod readiness;
 #[cfg(test)]
@@ -30,5 +31,6 @@ pub use proof::{
 };
 #[cfg(test)]
 pub(crate) use proof::{HASTY, PROGRAM, prove_flawed};
+pub use quotas::{QuotaHour, Reserved};
 #[cfg(test)]
 pub(crate) use scratch::{Flaw, open_flawed};

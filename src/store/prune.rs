@@ -26,7 +26,8 @@ impl Store {
         let oldest_event = from_time(self.before(retention.events)).unwrap_or(i64::MIN);
         let oldest_transition = from_time(self.before(retention.probe_transitions)).unwrap_or(i64::MIN);
         let oldest_waiver = from_time(self.before(retention.waivers)).unwrap_or(i64::MIN);
-        let deletions: [(&'static str, i64); 6] = [
+        let oldest_hour = self.before(retention.quotas).as_second().div_euclid(3600);
+        let deletions: [(&'static str, i64); 7] = [
             ("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ?1 LIMIT ?2)", oldest_event),
             (
                 "DELETE FROM events WHERE seq IN (SELECT seq FROM events
@@ -54,6 +55,11 @@ impl Store {
                 "DELETE FROM waivers WHERE id IN
                  (SELECT id FROM waivers WHERE min(expires_at, ifnull(revoked_at, expires_at)) < ?1 LIMIT ?2)",
                 oldest_waiver,
+            ),
+            (
+                "DELETE FROM quotas WHERE (principal, hour) IN
+                 (SELECT principal, hour FROM quotas WHERE hour < ?1 LIMIT ?2)",
+                oldest_hour,
             ),
         ];
         let mut gone = 0;
@@ -96,6 +102,7 @@ mod tests {
             reports,
             migration_backups: 1,
             waivers: Period::secs(3600),
+            quotas: Period::secs(3600),
         }
     }
 

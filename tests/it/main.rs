@@ -13,6 +13,7 @@ mod golden;
 mod install;
 mod python;
 mod quickstart;
+mod quotas;
 mod reports;
 mod saboteurs;
 mod support;
