@@ -82,6 +82,7 @@ async fn requests(socket: &Path, times: u32) -> Duration {
     let began = Instant::now();
     for _ in 0..times {
         let request = Request::get("/v1/waivers/list").header("host", "agentd").body(Empty::<Bytes>::new());
+        sender.ready().await.expect("still connected");
         let answer = sender.send_request(request.expect("a request")).await.expect("answered");
         assert_eq!(answer.status(), 200);
         answer.into_body().collect().await.expect("a body");
