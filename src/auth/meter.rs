@@ -240,10 +240,11 @@ impl Meter {
         self.inner.accounts.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Those who did not ask for an hour have nothing to remember.
+    /// Who did not ask for an hour has nothing to be remembered.
     fn sweep(&self, era: Era) {
+        let now = self.clock.instant();
         let mut accounts = self.inner.accounts.write().unwrap_or_else(PoisonError::into_inner);
-        accounts.retain(|_, account| Arc::strong_count(account) > 1 || account.is_fresh(era));
+        accounts.retain(|_, account| Arc::strong_count(account) > 1 || account.is_fresh(era, now));
     }
 
     fn patient(&self) -> MutexGuard<'_, Patience<Principal>> {

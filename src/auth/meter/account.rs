@@ -137,9 +137,11 @@ impl Account {
         }
     }
 
-    /// Did anybody ask in this era or the one before?
-    pub fn is_fresh(&self, era: Era) -> bool {
-        self.count().era.number + 1 >= era.number
+    /// Did anybody ask for an hour in this era or the one before, or so fast that it is still felt?
+    pub fn is_fresh(&self, era: Era, now: Instant) -> bool {
+        let count = self.count();
+        let paced = |(_, limiter): &(Speed, Limiter)| !limiter.look(now).whole_in.is_zero();
+        count.era.number + 1 >= era.number || count.pace.as_ref().is_some_and(paced)
     }
 
     fn count(&self) -> MutexGuard<'_, Count> {
@@ -199,6 +201,17 @@ mod tests {
         assert_eq!(account.take_back(), Some((1, 4)));
         assert_eq!(account.take_back(), None);
         assert_eq!(account.take(era(1), 5), Taken::Empty);
+    }
+
+    #[test]
+    fn an_account_with_nothing_to_remember_is_not_kept() {
+        let (account, now) = (Account::default(), Instant::now());
+        let one = std::num::NonZeroU32::MIN;
+        account.pace(Speed { per_second: one, burst: one }, now).expect("the first");
+        assert!(account.is_fresh(era(9), now), "a burst for each hour");
+        assert!(!account.is_fresh(era(9), now + Duration::from_secs(1)));
+        account.take(era(8), 1);
+        assert!(account.is_fresh(era(9), now + Duration::from_secs(1)));
     }
 
     /// The store as it is to the account: what is written stays, whatever the process does.

@@ -46,8 +46,12 @@ pub fn bounded(settings: &Settings) -> Found {
     if let Some(first) = odd.first() {
         return Found::warn(first.clone()).all_seen(odd);
     }
-    let named = all.len() - 1;
-    Found::pass(format!("{named} by name and any other service have a quota of an hour and a rate"))
+    let (agents, others): (Vec<_>, Vec<_>) = all.iter().partition(|of| of.kind == PrincipalKind::Agent);
+    let agents = agents.len();
+    let named = others.len() - 1;
+    Found::pass(format!(
+        "each has a quota of an hour and a rate: {agents} agents, {named} services by name, and any other service"
+    ))
 }
 
 #[cfg(test)]
