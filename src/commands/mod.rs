@@ -7,6 +7,7 @@ use crate::{
 
 mod agent;
 mod auth;
+mod breaker;
 mod check;
 mod completion;
 mod config;
@@ -56,6 +57,7 @@ commands! {
     Check => check,
     Waiver => waiver,
     Auth => auth,
+    Breaker => breaker,
     Doctor => doctor,
     Report => report,
     Completion => completion,

@@ -1,4 +1,5 @@
 //! The checks that an operator declares for the application: what `validate` asks beside its own.
+use super::Settings;
 use crate::domain::{Category, Period, Severity};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,9 @@ pub struct CheckSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[^\x00-\x1f\x7f]{1,500}$"))]
     pub why: Option<String>,
+    /// Instead of retries: the [policy.NAME], or the dependency, by whose attempts, breaker and deadline it is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
     /// How often it is asked again before an answer other than a pass counts; the evidence says so.
     #[serde(default)]
     #[schemars(range(max = 10))]
@@ -49,7 +53,12 @@ pub struct CheckSettings {
 
 impl CheckSettings {
     /// The longest that all attempts can take together.
-    pub fn longest(&self) -> Duration {
+    pub fn longest(&self, settings: &Settings) -> Duration {
+        if let Some(policy) = &self.policy {
+            let dependency = settings.dependencies.iter().find(|dependency| dependency.name == *policy);
+            let policy = dependency.map_or_else(|| policy.clone(), |of| settings.policy_of(of));
+            return settings.policy(&policy, None).deadline;
+        }
         let attempts = self.timeout.0.saturating_mul(self.retries.saturating_add(1));
         attempts.saturating_add(self.retry_delay.0.saturating_mul(self.retries))
     }

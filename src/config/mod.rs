@@ -11,6 +11,7 @@ mod load;
 #[cfg(test)]
 mod load_tests;
 mod paths;
+mod policy;
 mod problem;
 mod rest;
 mod restart;
@@ -32,6 +33,7 @@ pub use declared::CheckSettings;
 pub use kinds::{Kind, Kinds, OptionProblem, read_options};
 pub use load::{Loaded, load};
 pub use paths::Paths;
+pub use policy::{BackoffGrowth, BreakerSettings, DEFAULT_POLICY, PolicySettings, PolicyValues};
 pub use problem::{Problem, Problems, Severity, SourceText};
 pub use restart::{BackoffRange, LatchRule, RestartSettings};
 pub use schema::json_schema;

@@ -1,6 +1,6 @@
 //! The file as one struct. The JSON Schema derived from it is what the file is checked against, so a key that is
 //! not here cannot be set, and a key that is here is documented.
-use super::{CheckSettings, RestartSettings};
+use super::{CheckSettings, PolicySettings, RestartSettings};
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,9 @@ pub struct Settings {
     /// What `validate` asks of the application, beside its own checks.
     #[serde(rename = "check", skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckSettings>,
+    /// How dependencies are called, by name: default, database, llm, email, sms, webhook, or a name of yours.
+    #[serde(rename = "policy", skip_serializing_if = "BTreeMap::is_empty")]
+    pub policies: BTreeMap<String, PolicySettings>,
 }
 
 impl Default for Settings {
@@ -49,6 +52,7 @@ impl Default for Settings {
             agents: Vec::new(),
             dependencies: Vec::new(),
             checks: Vec::new(),
+            policies: BTreeMap::new(),
         }
     }
 }
@@ -349,6 +353,9 @@ pub struct DependencySettings {
     pub name: String,
     /// A probe kind: tcp, http, exec, sqlite, postgres or redis.
     pub kind: String,
+    /// The [policy.NAME] that its breaker goes by. Default: the one of its own name, else `database` or `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
     #[serde(default = "every")]
     pub every: Period,
     /// Default: 5s, or `every` where that is shorter.

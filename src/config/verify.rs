@@ -2,6 +2,7 @@
 //! other, secrets written out.
 mod declared;
 mod graph;
+mod policy;
 
 use super::{
     AgentSettings, Kinds, ProbeSettings, Settings,
@@ -62,6 +63,7 @@ impl Verifier<'_> {
         self.names();
         self.ports();
         self.checks();
+        self.policies();
         for (index, agent) in settings.agents.iter().enumerate() {
             let at = format!("/agent/{index}");
             let whole = !maimed.contains(&at);

@@ -16,9 +16,9 @@ use crate::{
     config::{self, Kinds, Paths, Problems, Settings, Sources},
     domain::{EventKind, Fault, FaultKind, Permission},
     errors::Errors,
-    health::{Monitor, MonitorParts},
+    health::{Monitor, MonitorParts, keep_breakers, restore_breakers},
     readiness::{self, Readiness, ReadinessParts, Started},
-    resilience::Clock,
+    resilience::{Clock, Policies},
     store::Store,
 };
 use std::{
@@ -109,11 +109,14 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     });
     let interrupt = async { store.interrupt_runs().await.map_err(Fault::from) };
     let (_, supervisor) = tokio::try_join!(interrupt, launch)?;
+    let policies = Policies::new(clock.clone());
+    restore_breakers(&policies, &store).await?;
     let monitor = Monitor::launch(MonitorParts {
         settings: Arc::clone(&settings),
         supervisor: supervisor.clone(),
         store: store.clone(),
         clock: clock.clone(),
+        policies: policies.clone(),
     });
     let (settings_tx, settings) = watch::channel(settings);
     let (digest_tx, config_digest) = watch::channel(plan.config_digest);
@@ -183,6 +186,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         let server = Server { bound, admission: Arc::clone(&admission), answer: Arc::new(router) };
         listeners.spawn(server.serve(closing.clone()));
     }
+    listeners.spawn(keep_breakers(policies, app.store.clone(), closing.clone()));
     listeners.close();
     let took = plan.began.elapsed();
     // Nobody else sets it.

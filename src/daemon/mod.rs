@@ -1,6 +1,7 @@
 //! The daemon: introduces the rooms, serves the endpoints, starts in order and stops in reverse.
 mod app;
 mod boot;
+mod breakers;
 mod core_dumps;
 mod door;
 mod gate;

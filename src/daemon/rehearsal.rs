@@ -13,6 +13,7 @@ use crate::{
     errors::Errors,
     health::{Monitor, MonitorParts},
     readiness::{Answered, Question, Readiness, ReadinessParts, Reload, Reloaded, Serve, Served, Stage},
+    resilience::Policies,
 };
 use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Either, Full};
@@ -37,6 +38,7 @@ impl Reload for Rehearsal {
                 supervisor: stage.supervisor.clone(),
                 store: stage.store.clone(),
                 clock: stage.clock.clone(),
+                policies: Policies::new(stage.clock.clone()),
             });
             let app = app(stage, monitor.clone());
             let outcome = app.reload_alone().await;
@@ -56,6 +58,7 @@ impl Serve for Rehearsal {
                 supervisor: stage.supervisor.clone(),
                 store: stage.store.clone(),
                 clock: stage.clock.clone(),
+                policies: Policies::new(stage.clock.clone()),
             });
             let directory = Arc::new(Roster::new(stage.supervisor.clone()));
             let router = Router::new(routes, app(stage, monitor.clone()), directory);

@@ -3,6 +3,7 @@ mod access;
 mod agent;
 mod allowance;
 mod audit;
+mod breaker;
 mod event;
 mod fault;
 mod health;
@@ -25,6 +26,7 @@ pub use agent::{
 };
 pub use allowance::Allowance;
 pub use audit::{Act, AuditEvent, AuditOutcome, Audited};
+pub use breaker::{BreakerRecord, BreakerState, BreakerStatus, BreakerTrip, PolicyTerms};
 pub use event::{Event, EventKind};
 pub use fault::{Fault, FaultKind};
 pub use health::{Observation, ProbeResult, ProbeRole, ProbeState, ProbeStatus, ProbeTransition};

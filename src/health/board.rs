@@ -11,6 +11,7 @@ use super::{
 use crate::domain::{
     FleetSnapshot, InstanceId, Observation, ProbeResult, ProbeRole, ProbeState, ProbeStatus, ProbeTransition,
 };
+use crate::resilience::Policy;
 use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -29,6 +30,7 @@ pub struct Look {
     pub slot: u64,
     pub round: u64,
     pub probe: Arc<dyn Ask>,
+    pub policy: Option<Policy>,
     pub target: Target,
     pub deadline: Duration,
     pub began: Instant,
@@ -119,6 +121,7 @@ impl Board {
                 slot: id,
                 round: slot.round,
                 probe: Arc::clone(&slot.planned.probe),
+                policy: slot.planned.policy.clone(),
                 target: Target {
                     role: slot.role(),
                     check_identity: slot.identity_is_due(),

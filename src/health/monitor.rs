@@ -3,15 +3,16 @@
 use super::{
     board::{Board, Look, News},
     journal::Journal,
-    look::ask,
+    look::ask_under,
     plan::Plan,
+    policies::policies_of,
     probe::PROBES,
 };
 use crate::{
     agents::Supervisor,
     config::{Kind, Settings},
     domain::{Fault, FleetSnapshot, InstanceId, Observation, ProbeResult, ProbeStatus},
-    resilience::Clock,
+    resilience::{Clock, Policies},
     store::Store,
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -39,6 +40,8 @@ pub struct MonitorParts {
     pub supervisor: Supervisor,
     pub store: Store,
     pub clock: Clock,
+    /// Brought to the settings here, at the start and at each reload.
+    pub policies: Policies,
 }
 
 /// What health needs of the supervisor, so that its own tests need no fleet of processes.
@@ -79,6 +82,7 @@ struct Inner {
     /// Rung when the schedule may have changed from outside the loop.
     bell: Notify,
     clock: Clock,
+    policies: Policies,
     journal: Journal,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -95,7 +99,7 @@ struct Done {
 impl Monitor {
     /// Follows the supervisor's snapshot and probes what runs.
     pub fn launch(parts: MonitorParts) -> Self {
-        let monitor = Self::watch(&parts.settings, Arc::new(parts.supervisor), parts.clock);
+        let monitor = Self::watch(&parts.settings, Arc::new(parts.supervisor), parts.clock, parts.policies);
         let (inner, store) = (Arc::clone(&monitor.inner), parts.store);
         monitor.inner.tasks.spawn(async move {
             tokio::select! {
@@ -106,11 +110,17 @@ impl Monitor {
         monitor
     }
 
-    pub(super) fn watch(settings: &Settings, fleet: Arc<dyn Fleet>, clock: Clock) -> Self {
+    pub(super) fn watch(
+        settings: &Settings,
+        fleet: Arc<dyn Fleet>,
+        clock: Clock,
+        policies: Policies,
+    ) -> Self {
         let inner = Arc::new(Inner {
             board: Mutex::default(),
             bell: Notify::new(),
             clock,
+            policies,
             journal: Journal::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -129,6 +139,11 @@ impl Monitor {
     /// Ordered by target, then by the manifest's order.
     pub fn snapshot(&self) -> Vec<ProbeStatus> {
         self.inner.board().snapshot()
+    }
+
+    /// What guards the calls to each dependency.
+    pub fn policies(&self) -> &Policies {
+        &self.inner.policies
     }
 
     /// An agent told us that it is alive.
@@ -157,8 +172,9 @@ impl Monitor {
     }
 
     fn set_plan(&self, settings: &Settings) {
+        self.inner.policies.apply(policies_of(settings));
         let mut board = self.inner.board();
-        let plan = Plan::new(settings, board.plan());
+        let plan = Plan::new(settings, board.plan(), &self.inner.policies);
         board.set_plan(plan, Instant::now(), self.inner.clock.now());
         drop(board);
         self.inner.bell.notify_one();
@@ -236,7 +252,8 @@ impl Inner {
     }
 
     async fn look(&self, look: Look) -> Done {
-        let result = ask(&*look.probe, &look.target, look.deadline, &self.clock).await;
+        let result =
+            ask_under(look.policy.as_ref(), &*look.probe, &look.target, look.deadline, &self.clock).await;
         Done { slot: look.slot, round: look.round, began: look.began, result }
     }
 }

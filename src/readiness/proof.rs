@@ -6,7 +6,7 @@ use crate::{
     config::{Paths, Settings, StoreSettings},
     domain::{AgentStatus, Fault, FleetSnapshot, InstanceStatus, Period, ProbeStatus},
     health::{Monitor, MonitorParts},
-    resilience::Clock,
+    resilience::{Clock, Policies},
     store::Store,
 };
 use serde_json::{Value, json};
@@ -254,6 +254,7 @@ impl Live {
                 supervisor: supervisor.clone(),
                 store: store.clone(),
                 clock: clock.clone(),
+                policies: Policies::new(clock.clone()),
             })
         });
         Ok(Self { supervisor, monitor, store, settings, paths, plot, clock })

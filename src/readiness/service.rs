@@ -133,7 +133,7 @@ impl Readiness {
     pub async fn start(&self, request: RunRequest, caller: &Caller) -> Result<RunId, Fault> {
         let settings = self.inner.parts.settings.borrow().clone();
         request.verify(&settings.environment, self.inner.parts.clock.now())?;
-        let declared = declared::declared(&settings.checks);
+        let declared = declared::declared(&settings);
         let selection = select::select(CATEGORIES, &declared, &request, &settings.readiness)?;
         let against = request.against(&self.inner.parts.store, &settings.environment).await?;
         let place = Place::take(&self.inner)?;

@@ -5,7 +5,7 @@ use crate::{
     config::{Paths, Settings, StoreSettings},
     domain::{AgentName, Caller, Fault, Finding, Identity, Report, Role, RunId},
     health::{Monitor, MonitorParts},
-    resilience::Clock,
+    resilience::{Clock, Policies},
     store::Store,
 };
 use std::sync::{Arc, Mutex};
@@ -49,6 +49,7 @@ pub async fn bench_in(home: TempDir) -> Bench {
         supervisor: supervisor.clone(),
         store: store.clone(),
         clock: clock.clone(),
+        policies: Policies::new(clock.clone()),
     });
     let parts = ReadinessParts {
         settings: watch::channel(settings).1,

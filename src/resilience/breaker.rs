@@ -26,8 +26,10 @@ struct Inner {
 
 struct State {
     machine: Machine,
-    /// Since when it is as it is; none if it has never been otherwise.
+    /// Since when it is closed, or is not: trials that fail do not count. None if it was never otherwise.
     since: Option<Timestamp>,
+    /// When it last opened, after a trial or not.
+    opened_at: Option<Timestamp>,
     /// The failure that opened it.
     why: Option<String>,
     tripped: Option<Tripped>,
@@ -61,7 +63,10 @@ pub struct BreakerView {
 #[derive(Clone, Debug, PartialEq)]
 pub struct BreakerKept {
     pub phase: Phase,
+    /// Since when it is closed, or is not.
     pub since: Timestamp,
+    /// When it last opened: from then on its time runs.
+    pub opened_at: Timestamp,
     pub why: Option<String>,
     pub tripped: Option<Tripped>,
     pub opened: u64,
@@ -86,7 +91,8 @@ impl Breaker {
         bell: watch::Sender<u64>,
         kept: Option<BreakerKept>,
     ) -> Self {
-        let mut state = State { machine: Machine::new(rules), since: None, why: None, tripped: None };
+        let mut state =
+            State { machine: Machine::new(rules), since: None, opened_at: None, why: None, tripped: None };
         if let Some(kept) = kept {
             state.restore(rules, &clock, kept);
         }
@@ -104,9 +110,6 @@ impl Breaker {
         let before = state.machine.phase();
         let ticket = state.machine.admit(now)?;
         let changed = state.machine.phase() != before;
-        if changed {
-            state.since = Some(self.0.clock.now());
-        }
         drop(state);
         if changed {
             self.ring();
@@ -123,8 +126,9 @@ impl Breaker {
     pub fn trip(&self, tripped: Tripped) {
         let now = self.0.clock.instant();
         let mut state = self.state();
+        let at = Some(self.0.clock.now());
         state.machine.trip(now);
-        state.since = Some(self.0.clock.now());
+        (state.since, state.opened_at) = (at, at);
         state.tripped = Some(tripped);
         drop(state);
         self.ring();
@@ -162,6 +166,7 @@ impl Breaker {
         Some(BreakerKept {
             phase: state.machine.phase(),
             since: state.since?,
+            opened_at: state.opened_at.or(state.since)?,
             why: state.why.clone(),
             tripped: state.tripped.clone(),
             opened: state.machine.opened(),
@@ -175,8 +180,15 @@ impl Breaker {
     fn settle(&self, ticket: Ticket, ended: Ended, why: impl FnOnce() -> String) {
         let now = self.0.clock.instant();
         let mut state = self.state();
+        let on_trial = state.machine.phase() == Phase::HalfOpen;
         let Some(phase) = state.machine.settle(ticket, ended, now) else { return };
-        state.since = Some(self.0.clock.now());
+        let at = Some(self.0.clock.now());
+        if phase == Phase::Open {
+            state.opened_at = at;
+        }
+        if phase == Phase::Closed || !on_trial {
+            state.since = at;
+        }
         state.why = (phase != Phase::Closed).then(|| short(&why()));
         state.tripped = None;
         drop(state);
@@ -195,7 +207,7 @@ impl Breaker {
 impl State {
     /// One that was on trial is tried anew. A wall clock that was set back makes it wait anew, never longer than that.
     fn restore(&mut self, rules: BreakerRules, clock: &Clock, kept: BreakerKept) {
-        let ago = Duration::try_from(clock.now().duration_since(kept.since)).unwrap_or_default();
+        let ago = Duration::try_from(clock.now().duration_since(kept.opened_at)).unwrap_or_default();
         let ago = if kept.phase == Phase::HalfOpen { rules.open_for } else { ago.min(rules.open_for) };
         let now = clock.instant();
         // A machine that has not run for that long has no such moment; `now` makes it wait anew.
@@ -204,7 +216,8 @@ impl State {
             Phase::Closed => Machine::closed(rules, kept.opened),
             _ => Machine::restored(rules, since, kept.tripped.is_some(), kept.opened),
         };
-        (self.since, self.why, self.tripped) = (Some(kept.since), kept.why, kept.tripped);
+        (self.since, self.opened_at) = (Some(kept.since), Some(kept.opened_at));
+        (self.why, self.tripped) = (kept.why, kept.tripped);
     }
 }
 

@@ -55,7 +55,7 @@ pub struct Machine {
     state: State,
     /// Raised by every change of phase.
     epoch: u64,
-    /// How often it opened by itself.
+    /// How often it opened by itself. Failing on trial is the same outage.
     opened: u64,
 }
 
@@ -156,7 +156,10 @@ impl Machine {
                     let rate = self.rules.rate.is_some_and(|rate| {
                         all >= u64::from(self.rules.minimum) && failed as f64 >= rate * all as f64
                     });
-                    (in_a_row || rate).then(|| self.open(now))
+                    (in_a_row || rate).then(|| {
+                        self.opened = self.opened.saturating_add(1);
+                        self.open(now)
+                    })
                 }
             },
             State::HalfOpen { out, passed } => {
@@ -212,7 +215,6 @@ impl Machine {
     }
 
     fn open(&mut self, now: Instant) -> Phase {
-        self.opened = self.opened.saturating_add(1);
         self.turn(State::Open { since: now, by_hand: false });
         Phase::Open
     }

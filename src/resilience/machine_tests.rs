@@ -146,8 +146,7 @@ proptest! {
 
 #[test]
 fn failures_that_are_old_are_no_share_of_what_happens_now() {
-    let mut machine =
-        Machine::new(BreakerRules { failures: 0, rate: Some(0.5), minimum: 4, ..rules(0, 1) });
+    let mut machine = Machine::new(BreakerRules { failures: 0, rate: Some(0.5), minimum: 4, ..rules(0, 1) });
     let start = Instant::now();
     let mut turn = |after: u64, ended| {
         let now = start + Duration::from_secs(after);

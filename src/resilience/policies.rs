@@ -50,8 +50,13 @@ impl Policies {
                 Some(policy) => policy.set_terms(terms),
                 None => {
                     let (clock, bell) = (self.0.clock.clone(), self.0.bell.clone());
-                    let breaker =
-                        Breaker::rung(Arc::clone(&name), terms.breaker, clock.clone(), bell, kept.remove(&name));
+                    let breaker = Breaker::rung(
+                        Arc::clone(&name),
+                        terms.breaker,
+                        clock.clone(),
+                        bell,
+                        kept.remove(&name),
+                    );
                     live.insert(name, Policy::over(breaker, terms, clock));
                 }
             }

@@ -77,7 +77,11 @@ impl Policy {
 
     /// Calls until it goes well, at most as often and as long as the terms and `deadline` allow. Each attempt is handed
     /// the deadline that it has to keep, for calls of its own.
-    pub async fn call<T, E, F, A>(&self, deadline: Deadline, mut attempt: F) -> Result<Served<T, E>, Unserved<E>>
+    pub async fn call<T, E, F, A>(
+        &self,
+        deadline: Deadline,
+        mut attempt: F,
+    ) -> Result<Served<T, E>, Unserved<E>>
     where
         E: Failure,
         F: FnMut(Deadline) -> A,
@@ -189,7 +193,8 @@ impl Policy {
             Err(_) => Trouble::TimedOut(limit),
         };
         // Cut by a caller in more of a hurry than the terms are: that tells nothing of the other end.
-        let hurried = matches!(trouble, Trouble::TimedOut(_)) && time.is_callers && limit < live.terms.timeout;
+        let hurried =
+            matches!(trouble, Trouble::TimedOut(_)) && time.is_callers && limit < live.terms.timeout;
         if hurried || trouble.failing() == Failing::CallersMistake {
             drop(permit);
         } else {

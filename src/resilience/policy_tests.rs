@@ -85,10 +85,9 @@ async fn it_is_tried_as_often_and_as_late_as_the_terms_say() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_to_be_tried_again_is_not() {
-    for (how, stopped) in [
-        (Failing::Lasting, Stopped::Lasting),
-        (Failing::CallersMistake, Stopped::CallersMistake),
-    ] {
+    for (how, stopped) in
+        [(Failing::Lasting, Stopped::Lasting), (Failing::CallersMistake, Stopped::CallersMistake)]
+    {
         let (ended, calls, took) = asked(&policy(terms()), secs(100), 9, Down(how)).await;
         assert_eq!((ended.map_err(|u| u.stopped), calls, took), (Err(stopped), 1, Duration::ZERO));
     }
@@ -173,7 +172,8 @@ async fn a_trial_that_panics_or_is_given_up_gives_its_turn_back() {
 
 #[tokio::test(start_paused = true)]
 async fn retries_of_a_storm_stay_within_their_budget() {
-    let storm = Terms { concurrency: 500, breaker: BreakerRules { failures: 10_000, ..terms().breaker }, ..terms() };
+    let storm =
+        Terms { concurrency: 500, breaker: BreakerRules { failures: 10_000, ..terms().breaker }, ..terms() };
     let (policy, calls) = (policy(storm), Arc::new(AtomicU32::new(0)));
     let failing = (0..200).map(|_| {
         let (policy, calls) = (policy.clone(), Arc::clone(&calls));
@@ -248,7 +248,8 @@ async fn an_open_breaker_is_open_after_a_restart_for_what_is_left_of_its_time() 
     let opened_at = |ago: i64| {
         let kept = BreakerKept {
             phase: Phase::Open,
-            since: clock.now() - jiff::SignedDuration::from_secs(ago),
+            since: clock.now() - jiff::SignedDuration::from_secs(ago.max(500)),
+            opened_at: clock.now() - jiff::SignedDuration::from_secs(ago),
             why: Some("it was down".into()),
             tripped: None,
             opened: 4,

@@ -29,9 +29,9 @@ impl Window {
     /// What was counted of each kind within the window.
     pub fn sums(&mut self, now: Instant) -> [u64; 2] {
         self.turn(now);
-        self.counts.iter().fold([0, 0], |sums, count| {
-            [sums[0] + u64::from(count[0]), sums[1] + u64::from(count[1])]
-        })
+        self.counts
+            .iter()
+            .fold([0, 0], |sums, count| [sums[0] + u64::from(count[0]), sums[1] + u64::from(count[1])])
     }
 
     pub fn clear(&mut self) {

@@ -2,6 +2,7 @@
 mod agents;
 mod audit;
 mod backup;
+mod breakers;
 mod columns;
 mod error;
 mod events;

@@ -26,7 +26,7 @@ impl Store {
         let oldest_event = from_time(self.before(retention.events)).unwrap_or(i64::MIN);
         let oldest_transition = from_time(self.before(retention.probe_transitions)).unwrap_or(i64::MIN);
         let oldest_waiver = from_time(self.before(retention.waivers)).unwrap_or(i64::MIN);
-        let deletions: [(&'static str, i64); 6] = [
+        let deletions: [(&'static str, i64); 7] = [
             ("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ?1 LIMIT ?2)", oldest_event),
             (
                 "DELETE FROM events WHERE seq IN (SELECT seq FROM events
@@ -54,6 +54,12 @@ impl Store {
                 "DELETE FROM waivers WHERE id IN
                  (SELECT id FROM waivers WHERE min(expires_at, ifnull(revoked_at, expires_at)) < ?1 LIMIT ?2)",
                 oldest_waiver,
+            ),
+            // One that is not closed stays, as does what is still called: that has a row again when it next changes.
+            (
+                "DELETE FROM breakers WHERE name IN
+                 (SELECT name FROM breakers WHERE state = 'closed' AND since < ?1 LIMIT ?2)",
+                oldest_event,
             ),
         ];
         let mut gone = 0;

@@ -1,5 +1,6 @@
 //! The real binaries, run as an operator runs them.
 mod access;
+mod breakers;
 mod clients;
 mod crash;
 mod cron_and_ci;

@@ -4,8 +4,9 @@ use crate::{
     config::AgentSystem,
     daemon::{App, Route},
     domain::{
-        AgentState, AgentStatus, Audited, Caller, DaemonStatus, Fault, FleetSnapshot, LastValidation,
-        Permission, ProbeState, ProbeStatus, RunState, Separation, StatusReport, TierStatus,
+        AgentState, AgentStatus, Audited, BreakerState, BreakerStatus, Caller, DaemonStatus, Fault,
+        FleetSnapshot, LastValidation, Permission, ProbeState, ProbeStatus, RunState, Separation,
+        StatusReport, TierStatus,
     },
     protocol::{Endpoint, Verb},
     store::Store,
@@ -79,6 +80,7 @@ async fn handle(app: App, _caller: Caller, request: Request) -> Result<StatusRep
         agents: listed(&fleet, request.all, most),
         probes: count_probes(&probes),
         failing_probes: not_passing(probes, most),
+        open_breakers: open_breakers(&app),
         store,
         last_validation,
     })
@@ -148,6 +150,12 @@ fn not_passing(mut probes: Vec<ProbeStatus>, most: usize) -> Vec<ProbeStatus> {
     probes.sort_by_key(|probe| probe.state == ProbeState::Blocked);
     probes.truncate(most);
     probes
+}
+
+fn open_breakers(app: &App) -> Vec<BreakerStatus> {
+    let mut breakers = app.breakers();
+    breakers.retain(|breaker| breaker.state != BreakerState::Closed);
+    breakers
 }
 
 /// The newest finished run. Exact and yet seldom read: while nothing has been committed since, it cannot have changed.

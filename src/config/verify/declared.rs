@@ -29,12 +29,26 @@ impl Verifier<'_> {
             }
             self.agent_of(&at, check);
             self.not_zero(&format!("{at}/timeout"), check.timeout.0);
-            if check.longest() > LONGEST {
-                let message = format!("its {} attempts may take longer than 5m", check.retries + 1);
-                let key = ["timeout", "retries", "retry_delay"];
+            if check.longest(settings) > LONGEST {
+                let message = match &check.policy {
+                    Some(_) => "by its policy, all attempts may take longer than 5m".to_owned(),
+                    None => format!("its {} attempts may take longer than 5m", check.retries + 1),
+                };
+                let key = ["policy", "timeout", "retries", "retry_delay"];
                 let key = key.iter().find(|key| self.root.find(&format!("{at}/{key}")).is_some());
                 let pointer = format!("{at}/{}", key.unwrap_or(&"timeout"));
-                self.tell(message, &pointer, "lower `timeout`, `retries` or `retry_delay`");
+                self.tell(
+                    message,
+                    &pointer,
+                    "lower `timeout`, `retries` or `retry_delay`, or the policy's `deadline`",
+                );
+            }
+            for key in ["retries", "retry_delay"] {
+                let pointer = format!("{at}/{key}");
+                if check.policy.is_some() && self.root.find(&pointer).is_some() {
+                    let message = format!("a check has a policy or `{key}`, not both");
+                    self.tell(message, &pointer, "its policy says how often it is asked again");
+                }
             }
         }
     }

@@ -14,7 +14,14 @@ async fn on(day: Timestamp, options: Value) -> Found {
     let tls = Tls::compile(serde_json::from_value(options.clone()).expect("options"));
     let tls = tls.unwrap_or_else(|problems| panic!("{options}: {problems:?}"));
     let fleet = FleetSnapshot::default();
-    tls.look(&Scene { check: "APP-tls", judged_at: day, fleet: &fleet, agents: &[] }).await
+    tls.look(&Scene {
+        check: "APP-tls",
+        judged_at: day,
+        fleet: &fleet,
+        agents: &[],
+        said: Default::default(),
+    })
+    .await
 }
 
 #[tokio::test]

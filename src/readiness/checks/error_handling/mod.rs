@@ -1,9 +1,186 @@
 //! Error handling: what happens when things fail, exercised against a local server that fails as it is told to.
+mod breaker;
+mod kept;
+mod limits;
+mod live;
+mod retry;
+mod stage;
+mod stand_in;
+
 #[cfg(test)]
 use super::Saboteur;
-use crate::readiness::Check;
+use crate::{
+    domain::{Category, Severity},
+    readiness::{Check, faults::Manner},
+};
+use futures_util::FutureExt;
 
-pub const CHECKS: &[Check] = &[];
+const FIX: &str = "this build does not handle errors as its policies say: do not run it; `agentctl version`, then report it";
+
+pub const CHECKS: &[Check] = &[
+    Check {
+        id: "EH-001",
+        title: "a call is tried again as often and as late as its policy says",
+        category: Category::ErrorHandling,
+        severity: Severity::Blocker,
+        weight: 3,
+        why: "too few attempts lose what would have gone well, and too many in a row are an attack of our own",
+        how: "a declared check asks a local server that answers 500, by a policy of 5 attempts and waits of 50 ms doubling to 100 ms: the server counts requests and the times between; one that mends must be asked to its first good answer and no more",
+        fix: FIX,
+        exercised: true,
+        quiet: true,
+        run: |evidence| retry::as_configured(&evidence.ground, retry::configured()).boxed(),
+    },
+    Check {
+        id: "EH-002",
+        title: "what does not go away is not tried again",
+        category: Category::ErrorHandling,
+        severity: Severity::Blocker,
+        weight: 2,
+        why: "a wrong request stays wrong, and repeating it costs everybody else",
+        how: "by a policy of 3 attempts a local server answers 404, 401 and 501, each of which must be asked once, and 503 and 429, each of which must be asked 3 times",
+        fix: FIX,
+        exercised: true,
+        quiet: false,
+        run: |evidence| retry::of_mistakes(&evidence.ground).boxed(),
+    },
+    Check {
+        id: "EH-003",
+        title: "Retry-After is honoured, within the deadline",
+        category: Category::ErrorHandling,
+        severity: Severity::Blocker,
+        weight: 2,
+        why: "a service that asks to be left alone and is not goes down, or locks us out",
+        how: "a local server answers 503 with `retry-after: 1`: it must not be asked again for a second, though the backoff is 20 ms; where the deadline is sooner it must not be asked again at all; one that asks for nothing is asked again at once",
+        fix: FIX,
+        exercised: true,
+        quiet: false,
+        run: |evidence| retry::told(&evidence.ground).boxed(),
+    },
+    Check {
+        id: "EH-004",
+        title: "a deadline holds, retries included",
+        category: Category::ErrorHandling,
+        severity: Severity::Blocker,
+        weight: 3,
+        why: "one dependency that hangs must not hang whoever asked it",
+        how: "a local server takes requests and never answers: by a policy of 9 attempts, 150 ms each and 400 ms in all, the call must end with 2 or 3 attempts made; one that answers is served on the same terms",
+        fix: FIX,
+        exercised: true,
+        quiet: true,
+        run: |evidence| limits::cut(&evidence.ground, limits::hurried()).boxed(),
+    },
+    Check {
+        id: "EH-005",
+        title: "retries stay within their budget",
+        category: Category::ErrorHandling,
+        severity: Severity::Blocker,
+        weight: 2,
+        why: "when everything fails, the retries of everybody are what keeps it down",
+        how: "200 calls at once to a local server that answers 500, 3 attempts each and a budget of a fifth: the server must count at most 40 requests beyond the 200, and more than none",
+        fix: FIX,
+        exercised: true,
+        quiet: false,
+        run: |evidence| limits::budgeted(&evidence.ground, limits::thrifty()).boxed(),
+    },
+    Check {
+        id: "EH-006",
+        title: "a breaker opens at its threshold, calls nobody, tries and closes",
+        category: Category::ErrorHandling,
+        severity: Severity::Blocker,
+        weight: 3,
+        why: "a breaker that never opens protects nobody, and one that never closes is an outage of our own",
+        how: "by a policy of 3 failures, 250 ms and 2 on trial, a local server fails: the second failure must leave it closed and the third open it; then the server must not be asked; after its time exactly 2 of 5 calls at once must reach it, failures must open it again, and good answers close it",
+        fix: FIX,
+        exercised: true,
+        quiet: false,
+        run: |evidence| breaker::opens_and_closes(&evidence.ground, breaker::strict()).boxed(),
+    },
+    Check {
+        id: "EH-007",
+        title: "a caller's own mistake trips no breaker",
+        category: Category::ErrorHandling,
+        severity: Severity::Blocker,
+        weight: 2,
+        why: "one caller with a wrong request must not cut off everybody",
+        how: "a local server answers 400, 401, 404 and 422, each as often as the breaker's threshold: it must stay closed with nothing counted; as many answers of 500 must open it",
+        fix: FIX,
+        exercised: true,
+        quiet: false,
+        run: |evidence| breaker::of_mistakes(&evidence.ground).boxed(),
+    },
+    Check {
+        id: "EH-008",
+        title: "an open breaker is open after a restart",
+        category: Category::ErrorHandling,
+        severity: Severity::Blocker,
+        weight: 2,
+        why: "a daemon that restarts in an outage must not begin it anew",
+        how: "over a scratch store one breaker opens by failures and one is tripped by hand; the store is closed and opened again: the server must not be called, the first must be open since the same moment, the second held by the same person for the same reason, until it is reset",
+        fix: FIX,
+        exercised: true,
+        quiet: false,
+        run: |evidence| kept::over_a_restart(&evidence.ground, kept::Does::ALL).boxed(),
+    },
+    Check {
+        id: "EH-009",
+        title: "a bulkhead refuses the one too many and gets every place back",
+        category: Category::ErrorHandling,
+        severity: Severity::Blocker,
+        weight: 2,
+        why: "what one dependency holds up must not hold up the rest, and a place that is lost is lost until the restart",
+        how: "by a policy of 2 places and 1 to wait in, 5 calls at once go to a local server that never answers: 2 must be refused and 2 at a time reach the server; after those failures and a panic no place may be held, and 3 calls at once must be served",
+        fix: FIX,
+        exercised: true,
+        quiet: false,
+        run: |evidence| limits::walled(&evidence.ground, limits::narrow()).boxed(),
+    },
+    Check {
+        id: "EH-010",
+        title: "what stands in for an answer is marked",
+        category: Category::ErrorHandling,
+        severity: Severity::Blocker,
+        weight: 1,
+        why: "an old value that is taken for a fresh one is worse than none",
+        how: "a value stands in where a local server fails and where its breaker is open: it must be marked with the reason; the answer of a server that is well must not be, and a caller's own mistake must not be replaced",
+        fix: FIX,
+        exercised: true,
+        quiet: false,
+        run: |evidence| stand_in::marked(&evidence.ground, Manner::Failing).boxed(),
+    },
+    Check {
+        id: "EH-011",
+        title: "no breaker is open now",
+        category: Category::ErrorHandling,
+        severity: Severity::Major,
+        weight: 2,
+        why: "what is behind an open breaker is not called, and whoever needs it does without",
+        how: "each breaker of the running daemon is looked at; one that is open, half-open or held by hand is a finding",
+        fix: "`agentctl breaker show NAME` says why; mend the dependency, or `agentctl breaker reset NAME`",
+        exercised: false,
+        quiet: false,
+        run: |evidence| std::future::ready(live::open_now(evidence)).boxed(),
+    },
+    Check {
+        id: "EH-012",
+        title: "a dependency behind an open breaker is not taken for well",
+        category: Category::ErrorHandling,
+        severity: Severity::Blocker,
+        weight: 2,
+        why: "a probe that asks nobody and passes reports health that nobody has seen",
+        how: "of two local dependencies that are well, one has its breaker held open: its probe must fail and say why, and its server must not be asked while its neighbour is; once the breaker is reset it must pass again",
+        fix: FIX,
+        exercised: true,
+        quiet: false,
+        run: |evidence| live::said_by_its_probe(&evidence.ground, "guarded").boxed(),
+    },
+];
 
 #[cfg(test)]
-pub const SABOTEURS: &[&[Saboteur]] = &[];
+pub const SABOTEURS: &[&[Saboteur]] = &[
+    retry::SABOTEURS,
+    limits::SABOTEURS,
+    breaker::SABOTEURS,
+    live::SABOTEURS,
+    &[kept::SABOTEUR, stand_in::SABOTEUR],
+];
