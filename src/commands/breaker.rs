@@ -212,22 +212,23 @@ fn shown(breaker: &BreakerStatus) -> String {
     }
     text.push('\n');
     let (why, again, policy) = (why(breaker), again(breaker), &breaker.policy);
-    let rate = policy.rate.map_or("no limit".into(), |rate| format!("{rate} a second"));
+    let rate = policy.rate.map_or(String::new(), |rate| format!(", at most {rate} a second"));
     for (label, told) in [
         ("because", why),
         ("again in", again),
-        ("failures", format!("{} in a row; opened {} times by itself", breaker.failures, breaker.opened)),
+        ("failures", format!("{} in a row", breaker.failures)),
+        ("opened", format!("by itself: {}", breaker.opened)),
         ("opens", one_line(&policy.breaker)),
         (
             "attempts",
-            format!("{}, {} apart, {} each", policy.attempts, one_line(&policy.backoff), policy.timeout),
+            format!("{}, waits of {}, {} each", policy.attempts, one_line(&policy.backoff), policy.timeout),
         ),
         ("deadline", policy.deadline.to_string()),
         ("retries", format!("at most {:.0}% of the calls", policy.retry_budget * 100.0)),
         (
             "calls",
             format!(
-                "{} of {} under way, {} of {} waiting, rate {rate}",
+                "{} of {} under way, {} of {} waiting{rate}",
                 breaker.under_way, policy.concurrency, breaker.waiting, policy.queue
             ),
         ),
@@ -242,7 +243,7 @@ fn shown(breaker: &BreakerStatus) -> String {
 fn again(breaker: &BreakerStatus) -> String {
     match (breaker.state, breaker.again_in) {
         (BreakerState::Open, None) => "when reset".into(),
-        (_, Some(left)) => crate::domain::Period::secs(left.0.as_secs_f64().ceil() as u64).to_string(),
+        (_, Some(left)) => format!("{} s", left.0.as_millis().div_ceil(1000)),
         _ => String::new(),
     }
 }

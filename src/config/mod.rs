@@ -2,6 +2,7 @@
 mod appraise;
 mod check;
 mod declared;
+mod dependency;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
@@ -30,6 +31,7 @@ mod view;
 
 pub use appraise::{Appraisal, Issued, appraise};
 pub use declared::CheckSettings;
+pub use dependency::DependencySettings;
 pub use kinds::{Kind, Kinds, OptionProblem, read_options};
 pub use load::{Loaded, load};
 pub use paths::Paths;
@@ -39,8 +41,8 @@ pub use restart::{BackoffRange, LatchRule, RestartSettings};
 pub use schema::json_schema;
 pub use secret::{check_reference, is_reference, resolve};
 pub use settings::{
-    AccessSettings, AgentSettings, AgentSystem, Cgroups, Contact, DaemonSettings, DependencySettings, Limits,
-    LogSettings, ProbeSettings, ReadinessSettings, RetentionSettings, Settings, StoreSettings,
+    AccessSettings, AgentSettings, AgentSystem, Cgroups, Contact, DaemonSettings, Limits, LogSettings,
+    ProbeSettings, ReadinessSettings, RetentionSettings, Settings, StoreSettings,
 };
 pub use source::{Sources, candidates};
 pub use suspect::name_is_secret;

@@ -1,6 +1,6 @@
 //! The file as one struct. The JSON Schema derived from it is what the file is checked against, so a key that is
 //! not here cannot be set, and a key that is here is documented.
-use super::{CheckSettings, PolicySettings, RestartSettings};
+use super::{CheckSettings, DependencySettings, PolicySettings, RestartSettings};
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -346,30 +346,6 @@ impl ProbeSettings {
             options,
         }
     }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct DependencySettings {
-    pub name: String,
-    /// A probe kind: tcp, http, exec, sqlite, postgres or redis.
-    pub kind: String,
-    /// The [policy.NAME] that its breaker goes by. Default: the one of its own name, else `database` or `default`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<String>,
-    #[serde(default = "every")]
-    pub every: Period,
-    /// Default: 5s, or `every` where that is shorter.
-    #[serde(default = "deadline")]
-    pub deadline: Period,
-    #[serde(default = "three")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub failure_threshold: u32,
-    #[serde(default = "one")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub success_threshold: u32,
-    /// Depends on the kind.
-    #[serde(default = "empty_table")]
-    pub options: Value,
 }
 
 fn yes() -> bool {

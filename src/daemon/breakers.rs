@@ -21,16 +21,19 @@ impl App {
         let policy = self.guard(name)?;
         let trip = BreakerTrip { by: act.principal.to_string(), reason };
         let wanted = self.wanted(&policy, BreakerState::Open, Some(trip.clone()));
+        let at = wanted.since;
         self.store.set_breaker(wanted, act).await?;
-        policy.breaker().trip(Tripped { by: trip.by, reason: trip.reason });
+        policy.breaker().trip(Tripped { by: trip.by, reason: trip.reason }, at);
         Ok(standing(&policy))
     }
 
     /// Closes it, whatever opened it.
     pub async fn reset_breaker(&self, name: &str, act: Act) -> Result<BreakerStatus, Fault> {
         let policy = self.guard(name)?;
-        self.store.set_breaker(self.wanted(&policy, BreakerState::Closed, None), act).await?;
-        policy.breaker().reset();
+        let wanted = self.wanted(&policy, BreakerState::Closed, None);
+        let at = wanted.since;
+        self.store.set_breaker(wanted, act).await?;
+        policy.breaker().reset(at);
         Ok(standing(&policy))
     }
 

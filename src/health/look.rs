@@ -89,7 +89,7 @@ pub async fn ask_under(
     };
     let seen = match policy {
         // The look's own deadline is inside: who hangs has failed, and the breaker is told so.
-        Some(policy) => guarded(policy, look).await,
+        Some(policy) => guarded(policy, deadline, look).await,
         None => look.await,
     };
     let ok = seen.is_ok();

@@ -25,6 +25,7 @@ impl Miss {
     }
 
     /// The same in other words.
+    #[must_use]
     pub fn saying(self, told: String) -> Self {
         match self {
             Self::Wrong(_) => Self::Wrong(told),

@@ -9,7 +9,7 @@ use crate::{
         Unserved,
     },
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 pub fn policies_of(settings: &Settings) -> BTreeMap<Arc<str>, Terms> {
     let named = settings.checks.iter().filter_map(|check| check.policy.as_deref());
@@ -61,11 +61,15 @@ fn growth(growth: BackoffGrowth) -> Growth {
 /// One look at a dependency. It goes through the breaker, so that what is known to be down is not asked by everybody
 /// for ever, and it is never retried: a failure threshold is the retry of a probe, and one that is retried into health
 /// proves nothing. A look that was refused did not see that all is well: it fails, and says why nobody was asked.
+///
+/// Waiting for a place and looking may take twice the look's deadline, and no longer.
 pub async fn guarded(
     policy: &Policy,
+    deadline: Duration,
     look: impl Future<Output = Result<String, Miss>>,
 ) -> Result<String, Miss> {
-    policy.once(Deadline::far(), look).await.map_err(|unserved| missed(policy, unserved))
+    let deadline = Deadline::within(deadline.saturating_mul(2));
+    policy.once(deadline, look).await.map_err(|unserved| missed(policy, unserved))
 }
 
 /// A look that came to nothing, in the words of one.
@@ -140,7 +144,7 @@ fn state(phase: Phase) -> BreakerState {
 }
 
 /// Nobody reads nanoseconds.
-fn rounded(left: std::time::Duration) -> Period {
+fn rounded(left: Duration) -> Period {
     Period::millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1))
 }
 

@@ -122,23 +122,22 @@ impl Breaker {
         self.state().machine.refuses(self.0.clock.instant())
     }
 
-    /// Holds it open until `reset`.
-    pub fn trip(&self, tripped: Tripped) {
+    /// Holds it open until `reset`. `at` is when somebody did so.
+    pub fn trip(&self, tripped: Tripped, at: Timestamp) {
         let now = self.0.clock.instant();
         let mut state = self.state();
-        let at = Some(self.0.clock.now());
         state.machine.trip(now);
-        (state.since, state.opened_at) = (at, at);
-        state.tripped = Some(tripped);
+        (state.since, state.opened_at) = (Some(at), Some(at));
+        (state.why, state.tripped) = (None, Some(tripped));
         drop(state);
         self.ring();
     }
 
     /// Closes it, whatever opened it.
-    pub fn reset(&self) {
+    pub fn reset(&self, at: Timestamp) {
         let mut state = self.state();
         state.machine.reset();
-        state.since = Some(self.0.clock.now());
+        state.since = Some(at);
         (state.why, state.tripped) = (None, None);
         drop(state);
         self.ring();

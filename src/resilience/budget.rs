@@ -33,19 +33,16 @@ impl RetryBudget {
     pub fn retry(&self, now: Instant) -> bool {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let [calls, retries] = counts.sums(now);
-        let allowed = retries < self.most(calls);
+        let allowed = self.allows(calls, retries);
         if allowed {
             counts.count(1, now);
         }
         allowed
     }
 
-    fn most(&self, calls: u64) -> u64 {
-        if self.share <= 0.0 {
-            return 0;
-        }
-        // Whole retries: what is left of one is none.
-        ((calls as f64 * self.share) as u64).max(ALWAYS)
+    /// One more than these?
+    fn allows(&self, calls: u64, retries: u64) -> bool {
+        self.share > 0.0 && (retries < ALWAYS || (retries + 1) as f64 <= calls as f64 * self.share)
     }
 }
 

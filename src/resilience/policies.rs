@@ -46,20 +46,13 @@ impl Policies {
             stays
         });
         for (name, terms) in wanted {
-            match live.get(&name) {
-                Some(policy) => policy.set_terms(terms),
-                None => {
-                    let (clock, bell) = (self.0.clock.clone(), self.0.bell.clone());
-                    let breaker = Breaker::rung(
-                        Arc::clone(&name),
-                        terms.breaker,
-                        clock.clone(),
-                        bell,
-                        kept.remove(&name),
-                    );
-                    live.insert(name, Policy::over(breaker, terms, clock));
-                }
+            if let Some(policy) = live.get(&name) {
+                policy.set_terms(terms);
+                continue;
             }
+            let (clock, bell, kept) = (self.0.clock.clone(), self.0.bell.clone(), kept.remove(&name));
+            let breaker = Breaker::rung(Arc::clone(&name), terms.breaker, clock.clone(), bell, kept);
+            live.insert(name, Policy::over(breaker, terms, clock));
         }
     }
 

@@ -206,14 +206,13 @@ impl Policy {
     /// A place, the breaker's leave and a turn at the rate, in this order: leave that is held while waiting for a place
     /// would keep others from a trial.
     async fn enter(&self, live: &Live, deadline: Deadline) -> Result<(Place, Permit), Stopped> {
-        let place = match live.bulkhead.try_enter() {
-            Some(place) => place,
-            None => {
-                if let Some(refused) = self.0.breaker.refuses() {
-                    return Err(Stopped::Open(refused));
-                }
-                live.bulkhead.enter(deadline).await.map_err(Stopped::Full)?
+        let place = if let Some(place) = live.bulkhead.try_enter() {
+            place
+        } else {
+            if let Some(refused) = self.0.breaker.refuses() {
+                return Err(Stopped::Open(refused));
             }
+            live.bulkhead.enter(deadline).await.map_err(Stopped::Full)?
         };
         if let Some(limiter) = &live.limiter {
             self.turn(limiter, deadline).await?;

@@ -227,7 +227,9 @@ async fn new_terms_and_a_restart_leave_the_breaker_as_it_stood() {
     let mut changes = policies.changes();
     changes.mark_unchanged();
     let policy = policies.get("db").expect("it is there");
-    policy.breaker().trip(Tripped { by: "user:0".into(), reason: "maintenance".into() });
+    policy
+        .breaker()
+        .trip(Tripped { by: "user:0".into(), reason: "maintenance".into() }, jiff::Timestamp::UNIX_EPOCH);
     assert!(changes.has_changed().expect("it lives"));
     policies.apply(wanted(Terms { attempts: 9, ..terms() }));
     assert_eq!((policy.terms().attempts, policy.breaker().view().phase), (9, Phase::Open));
@@ -237,7 +239,7 @@ async fn new_terms_and_a_restart_leave_the_breaker_as_it_stood() {
     policies.apply(wanted(terms()));
     let again = policies.get("db").expect("it is back").breaker().clone();
     assert_eq!(again.view().tripped.map(|tripped| tripped.reason).as_deref(), Some("maintenance"));
-    again.reset();
+    again.reset(jiff::Timestamp::UNIX_EPOCH);
     assert_eq!(again.view().phase, Phase::Closed);
 }
 

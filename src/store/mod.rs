@@ -1,4 +1,6 @@
 //! The only room with SQL: one SQLite file, one writer, many readers. Domain types in and out.
+//! Nothing here is tried again: who waits has a place among readers or in the write queue and a deadline for it, SQLite
+//! has waited for its own locks by then, and a file of our own is no other end that a breaker could spare.
 mod agents;
 mod audit;
 mod backup;

@@ -49,7 +49,7 @@ pub async fn over_a_restart(ground: &Ground, does: Does) -> Found {
         let opened = policy.breaker().view();
         proof.holds(opened.phase == Phase::Open, "two failures opened one breaker");
         let by_hand = Tripped { by: "user:0".into(), reason: "moved".into() };
-        get(&policies, HELD)?.breaker().trip(by_hand.clone());
+        get(&policies, HELD)?.breaker().trip(by_hand.clone(), ground.clock().now());
         proof.holds(true, "another was tripped by hand");
         closing.cancel();
         if let Some(keeper) = keeper {
@@ -82,7 +82,7 @@ pub async fn over_a_restart(ground: &Ground, does: Does) -> Found {
             held.tripped == Some(by_hand),
             "the one that was tripped by hand is held, by whom and why",
         );
-        get(&policies, HELD)?.breaker().reset();
+        get(&policies, HELD)?.breaker().reset(ground.clock().now());
         let passes = get(&policies, HELD)?.breaker().admit().is_ok();
         proof.holds(passes, "and lets calls through once it is reset");
         store.close().await;

@@ -36,8 +36,7 @@ fn judge(breakers: &[BreakerStatus]) -> Found {
             (None, Some(why)) => format!(", since {why}"),
             (None, None) => String::new(),
         };
-        let times = breaker.opened;
-        format!("{} is {}{why}; opened {times} times by itself", breaker.name, breaker.state.as_str())
+        format!("{} is {}{why} (opened by itself: {})", breaker.name, breaker.state.as_str(), breaker.opened)
     };
     let found = match &open[..] {
         [] => Found::pass(format!("{} breakers, all closed", breakers.len())),
@@ -71,7 +70,7 @@ pub async fn said_by_its_probe(ground: &Ground, tripped: &str) -> Found {
         proof.holds(well, "a dependency that is well passes");
         let breaker = fleet.monitor().and_then(|monitor| monitor.policies().get(tripped));
         let Some(policy) = breaker else { return Ok(Found::error("the dependency has no breaker")) };
-        policy.breaker().trip(Tripped { by: "proof".into(), reason: REASON.into() });
+        policy.breaker().trip(Tripped { by: "proof".into(), reason: REASON.into() }, ground.clock().now());
         // One look may have been under way.
         let detail = stands(&fleet, ProbeState::Failing).await;
         proof.holds(
@@ -89,7 +88,7 @@ pub async fn said_by_its_probe(ground: &Ground, tripped: &str) -> Found {
             waited && asked == 0,
             format!("meanwhile it was asked {asked} times, and its neighbour at least 5 times"),
         );
-        policy.breaker().reset();
+        policy.breaker().reset(ground.clock().now());
         let well = stands(&fleet, ProbeState::Passing).await.is_some();
         proof.holds(well, "reset, it is asked again and passes");
         fleet.finish().await;
@@ -120,10 +119,12 @@ pub const SABOTEURS: &[Saboteur] = &[
                 let judged = || judge(&policies.all().iter().map(standing).collect::<Vec<_>>());
                 let sound = vec![judged()];
                 let cache = policies.get("cache").expect("it is there");
-                cache.breaker().trip(Tripped { by: "user:0".into(), reason: REASON.into() });
+                cache
+                    .breaker()
+                    .trip(Tripped { by: "user:0".into(), reason: REASON.into() }, jiff::Timestamp::now());
                 let tripped = judged();
                 assert_eq!(tripped.affected[0].resource, "breaker/cache");
-                cache.breaker().reset();
+                cache.breaker().reset(jiff::Timestamp::now());
                 for _ in 0..terms.breaker.failures {
                     cache.breaker().admit().expect("closed").failed(|| "refused".into());
                 }

@@ -13,7 +13,7 @@ use crate::{
 };
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
 
 /// What the scratch policy is called.
 pub const NAME: &str = "proof";
@@ -53,7 +53,7 @@ impl Stage {
             judged_at: Clock::system().now(),
             fleet: &self.fleet,
             agents: &[],
-            said: Default::default(),
+            said: Mutex::default(),
         };
         by_policy(&self.policy, &self.settings, &*self.check, &scene).await
     }
