@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 
+/// Between two attempts of a check that says nothing of it.
+pub(super) const RETRY_DELAY: Period = Period::secs(1);
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckSettings {
     /// A name of yours, such as APP-orders-db: it stands in reports, waivers and --only.
@@ -71,7 +74,7 @@ fn one() -> u32 {
     1
 }
 fn second() -> Period {
-    Period::secs(1)
+    RETRY_DELAY
 }
 fn timeout() -> Period {
     Period::secs(5)

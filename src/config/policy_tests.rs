@@ -69,7 +69,15 @@ fn a_name_that_leads_nowhere_and_a_policy_of_nobody_are_refused() {
     assert_eq!(said(&check("policy = \"database\"")), "");
     assert_eq!(said(&(check("policy = \"orders-db\"") + dependency)), "");
     assert!(said(&check("policy = \"databse\"")).contains("did you mean `database`?"));
-    assert!(said(&check("policy = \"database\"\nretries = 2")).contains("retries"));
+    assert!(said(&check("policy = \"database\"\nretries = 2")).contains("a policy or `retries`"));
+    assert!(
+        said(&check("policy = \"database\"\nretry_delay = \"2s\"")).contains("a policy or `retry_delay`")
+    );
+    // What is shown names every default, and still loads to the same.
+    let written = "[policy.database]\ngrowth = \"decorrelated\"\nbreaker = { rate = 0.5 }\n".to_owned();
+    let loaded = load_text(&(written + &check("policy = \"database\""))).expect("holds");
+    let again = load_text(&loaded.view(true)).expect("the view holds");
+    assert_eq!(again.settings, loaded.settings);
     assert!(said(&(dependency.to_owned() + "policy = \"orders-db\"\n")).contains("no policy `orders-db`"));
     assert!(said("[policy.crm]\nqueue = 3\n").contains("no dependency and no check has policy `crm`"));
 }

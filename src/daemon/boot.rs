@@ -109,15 +109,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     });
     let interrupt = async { store.interrupt_runs().await.map_err(Fault::from) };
     let (_, supervisor) = tokio::try_join!(interrupt, launch)?;
-    let policies = Policies::new(clock.clone());
-    restore_breakers(&policies, &store).await?;
-    let monitor = Monitor::launch(MonitorParts {
-        settings: Arc::clone(&settings),
-        supervisor: supervisor.clone(),
-        store: store.clone(),
-        clock: clock.clone(),
-        policies: policies.clone(),
-    });
+    let monitor = watch_over(&settings, &supervisor, &store, &clock).await?;
     let (settings_tx, settings) = watch::channel(settings);
     let (digest_tx, config_digest) = watch::channel(plan.config_digest);
     let (policy_tx, policy) = watch::channel(Arc::new(policy));
@@ -186,6 +178,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         let server = Server { bound, admission: Arc::clone(&admission), answer: Arc::new(router) };
         listeners.spawn(server.serve(closing.clone()));
     }
+    let policies = app.monitor.policies().clone();
     listeners.spawn(keep_breakers(policies, app.store.clone(), closing.clone()));
     listeners.close();
     let took = plan.began.elapsed();
@@ -202,6 +195,24 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     )
     .await;
     Ok(Running { app, listeners, closing, _lock: lock })
+}
+
+/// Breakers stand as they stood before the first look is made.
+async fn watch_over(
+    settings: &Arc<Settings>,
+    supervisor: &Supervisor,
+    store: &Store,
+    clock: &Clock,
+) -> Result<Monitor, Fault> {
+    let policies = Policies::new(clock.clone());
+    restore_breakers(&policies, store).await?;
+    Ok(Monitor::launch(MonitorParts {
+        settings: Arc::clone(settings),
+        supervisor: supervisor.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        policies,
+    }))
 }
 
 /// Opening may migrate, and so take long: not on a runtime thread.

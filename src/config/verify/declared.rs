@@ -1,6 +1,9 @@
 //! Declared checks: names of their own, and an end that can be waited for.
 use super::{Json, Verifier, shown, with_nearest};
-use crate::{config::CheckSettings, domain::Category};
+use crate::{
+    config::{CheckSettings, declared::RETRY_DELAY},
+    domain::Category,
+};
 use std::{collections::HashMap, time::Duration};
 
 /// One declared check must not hold up the whole report.
@@ -43,12 +46,11 @@ impl Verifier<'_> {
                     "lower `timeout`, `retries` or `retry_delay`, or the policy's `deadline`",
                 );
             }
-            for key in ["retries", "retry_delay"] {
-                let pointer = format!("{at}/{key}");
-                if check.policy.is_some() && self.root.find(&pointer).is_some() {
-                    let message = format!("a check has a policy or `{key}`, not both");
-                    self.tell(message, &pointer, "its policy says how often it is asked again");
-                }
+            // What is shown of a file names every value, and loads again.
+            let own = [("retries", check.retries > 0), ("retry_delay", check.retry_delay != RETRY_DELAY)];
+            for (key, _) in own.into_iter().filter(|(_, given)| *given && check.policy.is_some()) {
+                let message = format!("a check has a policy or `{key}`, not both");
+                self.tell(message, &format!("{at}/{key}"), "its policy says how often it is asked again");
             }
         }
     }
