@@ -10,9 +10,10 @@
 //! | 1 | `resilience` | – |
 //! | 1 | `store` | domain, config, resilience |
 //! | 2 | `auth` | domain, config, store, resilience |
-//! | 3 | `agents` | domain, config, store, resilience |
-//! | 4 | `health` | domain, config, store, resilience, agents |
-//! | 5 | `readiness` | domain, config, store, resilience, auth, agents, health |
+//! | 2 | `errors` | domain, config, store, resilience |
+//! | 3 | `agents` | domain, config, store, resilience, errors |
+//! | 4 | `health` | domain, config, store, resilience, errors, agents |
+//! | 5 | `readiness` | domain, config, store, resilience, auth, errors, agents, health |
 //! | 7 | `daemon` | all of the above, and protocol |
 //! | 7 | `cli` | domain, protocol, config |
 //! | 7 | `demo` | domain |
@@ -46,6 +47,7 @@ pub mod resilience;
 pub mod store;
 
 pub mod auth;
+pub mod errors;
 
 pub mod agents;
 

@@ -15,7 +15,10 @@ use super::{
     shared::Shared,
     streams::Streams,
 };
-use crate::domain::{AgentState, EventKind, InstanceId, InstanceRecord, InstanceStatus};
+use crate::{
+    domain::{AgentState, EventKind, InstanceId, InstanceRecord, InstanceStatus},
+    errors::Errors,
+};
 use std::{
     future::pending,
     sync::{Arc, Mutex},
@@ -93,6 +96,8 @@ pub struct Actor {
     up_since: Option<Instant>,
     recorded: bool,
     record: Option<InstanceRecord>,
+    /// Who had its port at the last attempt.
+    held_by: Option<String>,
     /// The supervisor was dropped without a shutdown: what lives is left for the next daemon to adopt.
     abandoned: bool,
     status: InstanceStatus,
@@ -146,6 +151,7 @@ pub fn launch(
         up_since: None,
         recorded: inheritance.recorded,
         record: None,
+        held_by: None,
         abandoned: false,
         status,
     };
@@ -160,6 +166,14 @@ pub fn launch(
 }
 
 impl Actor {
+    pub(super) fn id(&self) -> &InstanceId {
+        &self.id
+    }
+
+    pub(super) fn errors(&self) -> &Errors {
+        &self.shared.errors
+    }
+
     async fn run(mut self, inheritance: Inheritance) {
         for group in &inheritance.leftovers {
             let report = sweep(group, SWEEP).await;
@@ -222,7 +236,10 @@ impl Actor {
             self.tell(EventKind::AgentReady, "ready");
         }
         match state {
-            AgentState::CrashLooping => self.tell_reason(EventKind::AgentCrashLooping),
+            AgentState::CrashLooping => {
+                self.tell_reason(EventKind::AgentCrashLooping);
+                self.latched(self.machine.reason().unwrap_or_default());
+            }
             AgentState::Stopped if before.is_up() => self.tell(EventKind::AgentStopped, "stopped"),
             _ => {}
         }
@@ -319,6 +336,7 @@ impl Actor {
             let forgotten = timeout(RECORD, self.shared.store.forget_instance(self.id.clone())).await;
             if !matches!(forgotten, Ok(Ok(()))) {
                 tracing::warn!(instance = %self.id, "the record of an ended instance could not be removed");
+                self.not_kept(forgotten.ok().and_then(Result::err));
             }
         }
         if let Some(done) = self.retired.take() {

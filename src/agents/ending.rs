@@ -2,7 +2,10 @@
 use super::{
     Supervisor, actor::Order, adopt::Inheritance, child::sweep, shared::Shared, supervisor::deliver,
 };
-use crate::domain::{AgentName, EventKind, Fault, FaultKind, InstanceId};
+use crate::{
+    domain::{AgentName, EventKind, Fault, FaultCategory, FaultKind, FaultSeverity, InstanceId},
+    errors::Failure,
+};
 use futures_util::future::join_all;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
@@ -48,6 +51,12 @@ impl Supervisor {
                 let stopped = timeout_at(end, self.halt(name, Some(by))).await;
                 if !matches!(stopped, Ok(Ok(()))) {
                     tracing::error!(agent = %name, "it could not be stopped before the deadline");
+                    let late =
+                        Fault::new(FaultKind::Timeout, format!("cannot stop {name} before the deadline"))
+                            .category(FaultCategory::Agent)
+                            .severity(FaultSeverity::High);
+                    let failure = Failure::new("agent.stop", late).of_agent(Some(name.clone()));
+                    self.0.shared.errors.record(failure);
                 }
                 if let Some(sender) = gone.get(name) {
                     sender.send_replace(true);
@@ -120,5 +129,6 @@ pub(super) async fn end_unwanted(shared: Arc<Shared>, id: InstanceId, heir: Inhe
         && let Err(error) = shared.store.forget_instance(id).await
     {
         tracing::warn!(%error, "the record of an unwanted instance could not be removed");
+        shared.errors.record(Failure::new("agent.record", error.into()));
     }
 }

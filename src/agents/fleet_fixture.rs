@@ -3,6 +3,7 @@ use super::{ApplyReport, Supervisor, SupervisorParts, procfs};
 use crate::{
     config::{Paths, Settings},
     domain::{AgentName, AgentState, InstanceId, InstanceStatus},
+    errors::Errors,
     resilience::Clock,
     store::Store,
 };
@@ -49,7 +50,8 @@ impl Fleet {
         let clock = Clock::system();
         let store =
             Store::open(&paths.database, &paths.backups, &settings.store, clock.clone()).expect("a store");
-        let parts = SupervisorParts { settings, paths, store, clock };
+        let errors = Errors::open(&settings.errors, store.clone(), clock.clone());
+        let parts = SupervisorParts { settings, paths, store, clock, errors };
         Self { supervisor: Supervisor::launch(parts).await.expect("launched"), dir }
     }
 

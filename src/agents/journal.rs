@@ -1,6 +1,7 @@
 //! Tells the store what happened, on nobody's time: a small bounded queue, and one task that empties it.
 use crate::{
-    domain::{Event, EventKind, InstanceId},
+    domain::{Event, EventKind, Fault, FaultCategory, FaultKind, InstanceId},
+    errors::{Errors, Failure},
     resilience::Clock,
     store::Store,
 };
@@ -16,11 +17,13 @@ const TOGETHER: usize = 64;
 pub struct Journal {
     queue: mpsc::Sender<Event>,
     clock: Clock,
+    errors: Errors,
 }
 
 impl Journal {
-    pub fn open(store: Store, clock: Clock) -> Self {
+    pub fn open(store: Store, clock: Clock, errors: Errors) -> Self {
         let (queue, events) = mpsc::channel(QUEUE);
+        let lost = errors.clone();
         tokio::spawn(async move {
             let events =
                 stream::unfold(events, |mut events| async { events.recv().await.map(|e| (e, events)) });
@@ -32,10 +35,11 @@ impl Journal {
             while let Some(written) = writes.next().await {
                 if let Err(error) = written {
                     tracing::warn!(%error, "an event of the fleet was not recorded");
+                    lost.record(Failure::new("event", error.into()));
                 }
             }
         });
-        Self { queue, clock }
+        Self { queue, clock, errors }
     }
 
     /// Never waits.
@@ -44,6 +48,8 @@ impl Journal {
             Event { seq: 0, at: self.clock.now(), kind, instance: Some(instance.clone()), text: text.into() };
         if self.queue.try_send(event).is_err() {
             tracing::warn!(%instance, ?kind, "too many events wait: one was dropped");
+            let fault = Fault::new(FaultKind::Busy, "cannot keep an event of the fleet: too many wait");
+            self.errors.record(Failure::new("event", fault.category(FaultCategory::Database)).of(instance));
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod child;
 pub mod crash;
 mod desk;
 mod ending;
+mod failing;
 #[cfg(test)]
 mod fleet_fixture;
 #[cfg(test)]
@@ -41,3 +42,4 @@ mod supervisor;
 mod users;
 
 pub use supervisor::{ApplyReport, LogQuery, Supervisor, SupervisorParts};
+pub use users::AgentUsers;

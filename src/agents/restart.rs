@@ -88,7 +88,7 @@ impl Ledger {
     }
 
     fn delay(&mut self, settings: &RestartSettings, chance: f64) -> Duration {
-        let backoff = Backoff { first: settings.backoff.first.0, longest: settings.backoff.longest.0 };
+        let backoff = Backoff::doubling(settings.backoff.first.0, settings.backoff.longest.0);
         let delay = backoff.delay(self.attempt, chance);
         self.attempt = self.attempt.saturating_add(1);
         delay

@@ -1,6 +1,6 @@
 //! What all actors of a fleet share.
 use super::{cgroup::CgroupTree, journal::Journal, snapshot::Board};
-use crate::{config::Paths, resilience::Clock, store::Store};
+use crate::{config::Paths, errors::Errors, resilience::Clock, store::Store};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -13,6 +13,7 @@ pub struct Shared {
     pub clock: Clock,
     pub board: Board,
     pub journal: Journal,
+    pub errors: Errors,
     pub fleet_id: String,
     pub boot_id: String,
     /// The `agentctl` beside the running program.
@@ -27,7 +28,8 @@ impl Shared {
     pub fn new(parts: super::SupervisorParts, fleet_id: String, cgroups: Option<CgroupTree>) -> Self {
         let exe = std::env::current_exe().unwrap_or_default();
         Self {
-            journal: Journal::open(parts.store.clone(), parts.clock.clone()),
+            journal: Journal::open(parts.store.clone(), parts.clock.clone(), parts.errors.clone()),
+            errors: parts.errors,
             paths: parts.paths,
             store: parts.store,
             clock: parts.clock,

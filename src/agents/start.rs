@@ -12,10 +12,14 @@ use super::{
 use crate::{
     config,
     domain::{CrashClass, ExitReport, Fault, FaultKind, InstanceId},
+    errors::Redactor,
 };
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use std::{env, ffi::OsString, io, net::TcpListener};
+
+/// Of a line of last words, in characters.
+const LONGEST_LINE: usize = 2_000;
 
 /// Ready to be spawned.
 pub struct Start {
@@ -49,6 +53,10 @@ pub async fn prepare(
             };
             Refusal::Failed(class, fault)
         })?;
+        // Nothing that the agent prints of it goes further than its own log.
+        if config::is_reference(value) {
+            shared.errors.redactor().know(&secret);
+        }
         // A secret is taken as it is: braces in it are its own.
         let text = secret.expose_secret();
         let text = if config::is_reference(value) { text.to_owned() } else { slots.fill(text) };
@@ -198,11 +206,14 @@ pub async fn examine(
     asked: bool,
     streams: Option<&Streams>,
     group: &Group,
+    redactor: &Redactor,
 ) -> End {
     let words = match streams {
         Some(streams) => streams.last_words().await,
         None => Vec::new(),
     };
+    // Whoever shows or keeps them need not think of secrets; the agent's own log has them as they were.
+    let words: Vec<String> = words.iter().map(|line| redactor.clean(line.as_ref(), LONGEST_LINE)).collect();
     let starved = group.cgroup.as_ref().is_some_and(super::cgroup::Cgroup::ran_out_of_memory);
     let unseen = Ended { code: None, signal: None };
     let (class, last_words) = crash::classify(ended.unwrap_or(unseen), &words, starved);

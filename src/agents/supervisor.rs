@@ -16,6 +16,7 @@ use super::{
 use crate::{
     config::{AgentSettings, Cgroups, Kind, Paths, ProbeSettings, Settings},
     domain::{AgentName, Desire, Fault, FaultKind, FleetSnapshot, InstanceId, Observation},
+    errors::Errors,
     resilience::Clock,
     store::Store,
 };
@@ -43,6 +44,7 @@ pub struct SupervisorParts {
     pub paths: Paths,
     pub store: Store,
     pub clock: Clock,
+    pub errors: Errors,
 }
 
 /// What a reload did.

@@ -2,6 +2,7 @@
 //! keeps for such users. It is chosen once, by the agent's name, and kept in the store: who else comes or goes changes
 //! nothing, and the uid of an agent that is gone stays unused for a while, since its files may still be there.
 use crate::{
+    config::Settings,
     domain::{AgentName, Fault, FaultKind, UidGrant},
     store::Store,
 };
@@ -17,6 +18,27 @@ pub const RANGE: RangeInclusive<u32> = 61184..=65519;
 
 /// How long nobody gets the uid of an agent that is gone.
 const RESERVED: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Whom an agent may run as: the users that the manifest names, and everybody in the range of `auto`.
+pub struct AgentUsers(Vec<(u32, u32)>);
+
+impl AgentUsers {
+    pub fn of(settings: &Settings) -> Self {
+        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let own = rustix::process::geteuid().as_raw();
+        let named = settings.agents.iter().filter_map(|agent| agent.user.as_deref());
+        let named = named.filter(|user| !matches!(*user, "auto" | "inherit"));
+        Self(named.filter_map(|user| lookup(user, &passwd)).filter(|(uid, _)| *uid != own).collect())
+    }
+
+    pub fn has_user(&self, uid: u32) -> bool {
+        RANGE.contains(&uid) || self.0.iter().any(|(named, _)| *named == uid)
+    }
+
+    pub fn has_group(&self, gid: u32) -> bool {
+        RANGE.contains(&gid) || self.0.iter().any(|(_, named)| *named == gid)
+    }
+}
 
 /// The uids of these agents: those that the store has from `before`, and the rest chosen now and kept there. None unless
 /// we are root: only root can give them.

@@ -1,6 +1,9 @@
 //! Peer credentials → Caller. Any doubt refuses.
-use super::Policy;
-use crate::domain::{AgentName, Caller, Fault, FaultKind, Identity, Role};
+use super::{Granted, Policy};
+use crate::{
+    config::Settings,
+    domain::{AgentName, Caller, Fault, FaultKind, Identity, Role},
+};
 
 /// What `auth` wants to know of running agents; `boot` supplies it from the supervisor.
 pub trait Directory: Send + Sync {
@@ -16,22 +19,38 @@ pub fn identify(identity: Identity, policy: &Policy, directory: &dyn Directory) 
     if let Some(agent) = directory.agent_of(&identity).map_err(|doubt| {
         Fault::new(FaultKind::Forbidden, format!("cannot tell who is calling: {}", doubt.message))
     })? {
-        return Ok(Caller { identity, role: Role::Agent, agent: Some(agent) });
+        return Ok(Caller::by_socket(identity, Role::Agent, Some(agent)));
     }
-    let role = policy.role(&identity).ok_or_else(|| {
+    Ok(Caller::by_socket(identity, role_of(&identity, policy)?, None))
+}
+
+/// The same caller by the settings in force: what a reload gave or took counts on connections that are open already.
+/// That it is an agent, or is none, stays as the kernel said when it connected: its pid may be another's by now.
+pub fn still(caller: Caller, policy: &Policy, settings: &Settings) -> Result<Caller, Fault> {
+    if caller.agent.is_none() {
+        let role = role_of(&caller.identity, policy)?;
+        return Ok(Caller::by_socket(caller.identity, role, None));
+    }
+    Ok(match Granted::by_file(settings, &caller.principal) {
+        Granted::Now(grant) => Caller { application_role: grant.role, clients: grant.clients, ..caller },
+        Granted::Over(_) | Granted::Unknown => caller,
+    })
+}
+
+fn role_of(identity: &Identity, policy: &Policy) -> Result<Role, Fault> {
+    policy.role(identity).ok_or_else(|| {
         Fault::new(
             FaultKind::Forbidden,
             format!("cannot let uid {} (gid {}) in: it has no role here", identity.uid, identity.gid),
         )
         .hint("ask an administrator to add you under [access] in agentd.toml")
-    })?;
-    Ok(Caller { identity, role, agent: None })
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::AccessSettings;
+    use crate::{config::AccessSettings, domain::Clients};
 
     struct Fixed(Result<Option<&'static str>, &'static str>);
 
@@ -81,5 +100,31 @@ mod tests {
             assert_eq!(caller.agent.expect("its name").as_str(), "orders");
         }
         assert_eq!(identify(peer(4242), &policy(), &Fixed(Ok(None))).expect("let in").role, Role::Viewer);
+    }
+
+    #[test]
+    fn a_role_that_was_taken_away_is_gone_on_the_next_request() {
+        let viewer = identify(peer(4242), &policy(), &Fixed(Ok(None))).expect("let in");
+        let settings = Settings::default();
+        assert_eq!(still(viewer.clone(), &policy(), &settings).expect("let in"), viewer);
+        let none = Policy::resolve(&AccessSettings::default(), &Names::default(), 1000).0;
+        assert_eq!(still(viewer.clone(), &none, &settings).expect_err("refused").kind, FaultKind::Forbidden);
+        let access = AccessSettings { operator_users: vec!["4242".into()], ..AccessSettings::default() };
+        let more = Policy::resolve(&access, &Names::default(), 1000).0;
+        assert_eq!(still(viewer, &more, &settings).expect("let in").role, Role::Operator);
+    }
+
+    #[test]
+    fn an_agent_has_what_the_file_grants_it_and_without_that_nobodys_data() {
+        let agent = || identify(peer(4242), &policy(), &Fixed(Ok(Some("orders")))).expect("let in");
+        assert_eq!((agent().application_role, agent().clients), (None, Clients::None));
+        let orders = serde_json::json!({
+            "name": "orders", "kind": "process", "role": "support", "clients": ["7"],
+        });
+        let settings = serde_json::json!({ "agent": [orders] });
+        let settings = serde_json::from_value(settings).expect("settings");
+        let caller = still(agent(), &policy(), &settings).expect("let in");
+        assert_eq!((caller.role, caller.application_role.as_deref()), (Role::Agent, Some("support")));
+        assert_eq!(caller.clients, Clients::Only(["7".into()].into()));
     }
 }

@@ -1,15 +1,17 @@
 //! call::<Endpoint> over the Unix socket. One connection a process is enough for a command line.
-use super::CliError;
+use super::{CliError, Credentials};
 use crate::{
-    domain::Fault,
+    domain::{Fault, FaultKind},
     protocol::{Endpoint, PROTOCOL, PROTOCOL_HEADER, Streamed, Verb, path},
 };
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Method, Request, Response,
     body::{Bytes, Incoming},
+    header::{AUTHORIZATION, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
@@ -20,11 +22,19 @@ use tokio::net::UnixStream;
 pub struct Client {
     socket: PathBuf,
     timeout: Duration,
+    credentials: Credentials,
 }
 
 impl Client {
+    /// Known by the kernel's word alone.
     pub fn new(socket: PathBuf, timeout: Duration) -> Self {
-        Self { socket, timeout }
+        Self { socket, timeout, credentials: Credentials::Nothing }
+    }
+
+    /// The same daemon, shown something else.
+    #[must_use]
+    pub fn showing(&self, credentials: Credentials) -> Self {
+        Self { socket: self.socket.clone(), timeout: self.timeout, credentials }
     }
 
     pub fn socket(&self) -> &Path {
@@ -69,7 +79,11 @@ impl Client {
         request: &R,
     ) -> Result<Response<Incoming>, CliError> {
         let unreachable = |why: String| CliError::Unreachable { path: self.socket.clone(), why };
-        let request = encode(name, verb, request)?;
+        let mut request = encode(name, verb, request)?;
+        let shown = self.credentials.shown()?;
+        if let Some(shown) = &shown {
+            request.headers_mut().insert(AUTHORIZATION, bearer(&shown.token)?);
+        }
         let stream = UnixStream::connect(&self.socket).await.map_err(|e| unreachable(e.to_string()))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
@@ -82,6 +96,18 @@ impl Client {
         let status = response.status();
         let body = response.into_body().collect().await.map_err(protocol)?.to_bytes();
         match serde_json::from_slice::<Fault>(&body) {
+            Ok(fault) if fault.kind == FaultKind::Unauthenticated => {
+                let file = shown.and_then(|shown| shown.session_file);
+                Err(match file {
+                    Some(file) => fault.hint(format!(
+                        "the session in {} is over: `agentctl auth login` opens another, `agentctl auth logout` \
+                         forgets it",
+                        file.display()
+                    )),
+                    None => fault,
+                }
+                .into())
+            }
             Ok(fault) => Err(fault.into()),
             Err(_) => Err(CliError::Protocol(format!("HTTP {status}"))),
         }
@@ -113,6 +139,14 @@ fn encode<R: Serialize>(name: &str, verb: Verb, request: &R) -> Result<Request<F
         .header(PROTOCOL_HEADER, PROTOCOL)
         .body(Full::new(Bytes::from(body)))
         .map_err(protocol)
+}
+
+/// Marked so that nothing prints it.
+fn bearer(token: &SecretString) -> Result<HeaderValue, CliError> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+        .map_err(|_| Fault::usage("cannot show that key: it holds what no key does"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn protocol(error: impl std::fmt::Display) -> CliError {

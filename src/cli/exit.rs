@@ -63,7 +63,7 @@ impl CliError {
             Self::Interrupted => Exit::Interrupted,
             Self::Fault(fault) => match fault.kind {
                 FaultKind::Usage | FaultKind::Config => Exit::Usage,
-                FaultKind::Forbidden => Exit::Forbidden,
+                FaultKind::Unauthenticated | FaultKind::Forbidden => Exit::Forbidden,
                 FaultKind::Refused => Exit::Refused,
                 FaultKind::NotFound | FaultKind::Conflict => Exit::NotFound,
                 FaultKind::Busy | FaultKind::Timeout => Exit::Pending,

@@ -2,6 +2,7 @@
 mod client;
 mod completion;
 mod confirm;
+mod credentials;
 mod ctl;
 mod exit;
 mod follow;
@@ -15,6 +16,9 @@ mod when;
 pub use client::Client;
 pub use completion::names;
 pub use confirm::confirm;
+pub use credentials::{
+    Credentials, KEY_VARIABLE, forget_session, keep_session, may_write_key, read_token, write_key,
+};
 pub use ctl::{Ctl, Global};
 pub use exit::{CliError, Exit};
 pub use follow::follow;

@@ -87,7 +87,7 @@ impl Output {
         let one = [value.clone()];
         let mut text = String::new();
         for item in list.map_or(&one[..], Vec::as_slice) {
-            let name = ["name", "id", "run"].iter().find_map(|key| item.get(key));
+            let name = ["name", "id", "run", "seq"].iter().find_map(|key| item.get(key));
             match (self, name) {
                 (Self::Name, Some(serde_json::Value::String(name))) => text.push_str(name),
                 (Self::Name, Some(name)) => text.push_str(&name.to_string()),

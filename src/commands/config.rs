@@ -3,7 +3,7 @@ use crate::{
     cli::{CliError, Ctl, Exit, Output, escape},
     config::{Loaded, Problems, Sources, json_schema, load},
     daemon::{App, ReloadReport, Route, kinds},
-    domain::{AgentName, Caller, Fault, Permission},
+    domain::{AgentName, Audited, Caller, Fault, Permission},
     protocol::{Endpoint, Verb},
 };
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,7 @@ impl Endpoint for Reload {
     const NAME: &'static str = "config/reload";
     const VERB: Verb = Verb::Write;
     const NEEDS: Permission = Permission::PolicyChange;
+    const AUDITED: Audited = Audited::Around;
     type Request = Request;
     type Reply = ReloadReport;
 }
@@ -69,7 +70,7 @@ struct Checked {
 }
 
 pub fn routes() -> Vec<Route> {
-    vec![Route::to::<Reload, _, _>(handle)]
+    vec![Route::to::<Reload, _, _>(handle).given(|app| Box::pin(async move { app.manifest().await }))]
 }
 
 async fn handle(app: App, _caller: Caller, _request: Request) -> Result<ReloadReport, Fault> {

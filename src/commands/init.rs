@@ -48,7 +48,8 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
         })?;
         return Ok(Exit::Ok);
     }
-    let path = write(args.template, &args.dir, args.force)?;
+    let root = rustix::process::geteuid().is_root();
+    let path = write(&proposed(args.template.text, root), &args.dir, args.force)?;
     ctl.ui.data(&format!("{}\n", path.display()))?;
     ctl.ui.note(&format!(
         "next: agentctl config check {path}\n      agentctl daemon start --config {path}\n      agentctl status",
@@ -68,8 +69,32 @@ fn known(name: &str) -> Result<&'static Template, String> {
     })
 }
 
+/// Under root each agent is to have a user of its own: that is so without a word in the file, and written down it is
+/// seen. Nobody else can give them one, and the file says what that means.
+fn proposed(template: &str, root: bool) -> String {
+    let mut text = String::new();
+    let (mut of_agent, mut first) = (false, true);
+    for line in template.lines() {
+        if line == "[[agent]]" && first && !root {
+            text.push_str(SHARED);
+        }
+        text.push_str(line);
+        text.push('\n');
+        if of_agent && line.starts_with("name = ") && root {
+            text.push_str(if first { OWN } else { "user = \"auto\"\n" });
+        }
+        first &= !of_agent;
+        of_agent = line == "[[agent]]";
+    }
+    text
+}
+
+const OWN: &str = "user = \"auto\" # a user of its own: it cannot act as you, nor as another agent\n";
+const SHARED: &str = "# Run by root, agentd gives each agent a user of its own (user = \"auto\"). Run by you it cannot: nothing \
+                      then separates\n# an agent from you, and what needs an approval is refused.\n\n";
+
 /// Whole or not at all: written beside it, then moved into place.
-fn write(template: &Template, dir: &Path, force: bool) -> Result<PathBuf, Fault> {
+fn write(text: &str, dir: &Path, force: bool) -> Result<PathBuf, Fault> {
     let path = dir.join("agentd.toml");
     let cannot = |error: io::Error| {
         if error.kind() == io::ErrorKind::AlreadyExists {
@@ -82,7 +107,7 @@ fn write(template: &Template, dir: &Path, force: bool) -> Result<PathBuf, Fault>
     let draft = dir.join(format!(".agentd.toml.{}", std::process::id()));
     let written = (|| {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o640).open(&draft)?;
-        file.write_all(template.text.as_bytes())?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()?;
         // A link refuses to replace what is there, a rename does not.
         if force { fs::rename(&draft, &path) } else { fs::hard_link(&draft, &path) }
@@ -107,14 +132,14 @@ mod tests {
     #[test]
     fn it_writes_a_private_file_and_overwrites_only_if_told() {
         let dir = tempfile::tempdir().expect("a directory");
-        let path = write(template("minimal"), dir.path(), false).expect("written");
+        let path = write(template("minimal").text, dir.path(), false).expect("written");
         let mode = fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o137, 0, "{mode:o}");
         fs::write(&path, "mine").expect("changed");
-        let fault = write(template("holistic"), dir.path(), false).expect_err("overwritten");
+        let fault = write(template("holistic").text, dir.path(), false).expect_err("overwritten");
         assert_eq!(fault.kind, FaultKind::Conflict);
         assert_eq!(fs::read_to_string(&path).expect("there"), "mine");
-        write(template("holistic"), dir.path(), true).expect("forced");
+        write(template("holistic").text, dir.path(), true).expect("forced");
         assert_eq!(fs::read_to_string(&path).expect("there"), template("holistic").text);
         assert_eq!(fs::read_dir(dir.path()).expect("dir").count(), 1, "a draft was left");
     }
@@ -124,9 +149,10 @@ mod tests {
         let kinds = crate::daemon::kinds();
         for template in TEMPLATES {
             let dir = tempfile::tempdir().expect("a directory");
-            let file = write(template, dir.path(), false).expect("written");
             for environment in [None, Some("staging"), Some("production")] {
                 let environment = environment.map(str::to_owned);
+                let root = rustix::process::geteuid().is_root();
+                let file = write(&proposed(template.text, root), dir.path(), true).expect("written");
                 let sources = Sources { environment, ..Sources::file(&file) };
                 let loaded = load(&sources, &kinds).unwrap_or_else(|problems| panic!("{problems}"));
                 for agent in &loaded.settings.agents {
@@ -134,6 +160,22 @@ mod tests {
                     assert!(!agent.probes.is_empty() && !agent.capabilities.is_empty(), "{}", agent.name);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn under_root_every_agent_is_given_a_user_of_its_own_in_so_many_words() {
+        let kinds = crate::daemon::kinds();
+        for template in TEMPLATES {
+            let shared = proposed(template.text, false);
+            assert_eq!(shared.replace(SHARED, ""), template.text.trim_end().to_owned() + "\n");
+            assert_eq!(shared.matches("what needs an approval is refused").count(), 1, "{}", template.name);
+            let dir = tempfile::tempdir().expect("a directory");
+            let file = write(&proposed(template.text, true), dir.path(), false).expect("written");
+            let loaded = load(&Sources::file(&file), &kinds).unwrap_or_else(|problems| panic!("{problems}"));
+            assert!(loaded.settings.agents.iter().all(|agent| agent.user.as_deref() == Some("auto")));
+            let text = fs::read_to_string(&file).expect("there");
+            assert_eq!(text.matches("cannot act as you").count(), 1, "{}", template.name);
         }
     }
 

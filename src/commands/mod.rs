@@ -6,6 +6,10 @@ use crate::{
 };
 
 mod agent;
+mod approval;
+mod audit;
+mod auth;
+mod breaker;
 mod check;
 mod completion;
 mod config;
@@ -13,6 +17,7 @@ mod daemon;
 mod demo_agent;
 mod doctor;
 mod ephemeral;
+mod error;
 mod generate;
 mod help_topics;
 mod init;
@@ -54,6 +59,11 @@ commands! {
     Validate => validate,
     Check => check,
     Waiver => waiver,
+    Approval => approval,
+    Auth => auth,
+    Error => error,
+    Breaker => breaker,
+    Audit => audit,
     Doctor => doctor,
     Report => report,
     Completion => completion,

@@ -2,7 +2,7 @@
 use crate::{
     cli::{CliError, Ctl, Exit, escape},
     daemon::{App, Route},
-    domain::{Caller, Fault, Permission},
+    domain::{Audited, Caller, Fault, Permission},
     protocol::{Endpoint, PROTOCOL, Verb},
 };
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,7 @@ impl Endpoint for Version {
     const NAME: &'static str = "version";
     const VERB: Verb = Verb::Read;
     const NEEDS: Permission = Permission::FleetRead;
+    const AUDITED: Audited = Audited::Not;
     type Request = Request;
     type Reply = Reply;
 }

@@ -2,7 +2,7 @@
 use crate::{
     cli::{CliError, Ctl, Exit, Table, When, when},
     daemon::{App, Route},
-    domain::{Caller, Fault, Permission, Standing, Waiver},
+    domain::{Act, Audited, Caller, Fault, Permission, Standing, Waiver},
     protocol::{Endpoint, Verb},
     readiness::{WaiverEntry, WaiverRequest},
 };
@@ -61,8 +61,14 @@ impl Endpoint for Add {
     const NAME: &'static str = "waivers/add";
     const VERB: Verb = Verb::Write;
     const NEEDS: Permission = Permission::ReadinessWaive;
+    const AUDITED: Audited = Audited::WithEffect;
     type Request = WaiverRequest;
     type Reply = Added;
+
+    /// It has no number before it is added.
+    fn object(request: &WaiverRequest) -> String {
+        format!("check/{}", request.check)
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -82,6 +88,7 @@ impl Endpoint for List {
     const NAME: &'static str = "waivers/list";
     const VERB: Verb = Verb::Read;
     const NEEDS: Permission = Permission::FleetRead;
+    const AUDITED: Audited = Audited::Not;
     type Request = ListRequest;
     type Reply = Waivers;
 }
@@ -96,8 +103,13 @@ impl Endpoint for Revoke {
     const NAME: &'static str = "waivers/revoke";
     const VERB: Verb = Verb::Write;
     const NEEDS: Permission = Permission::ReadinessWaive;
+    const AUDITED: Audited = Audited::WithEffect;
     type Request = RevokeRequest;
     type Reply = Added;
+
+    fn object(request: &RevokeRequest) -> String {
+        format!("waiver/{}", request.id)
+    }
 }
 
 pub fn routes() -> Vec<Route> {
@@ -109,7 +121,8 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn handle_add(app: App, caller: Caller, request: WaiverRequest) -> Result<Added, Fault> {
-    Ok(Added { schema_version: 1, waiver: app.readiness.waive(request, &caller).await? })
+    let act = Act::new(&caller, Add::NAME, "");
+    Ok(Added { schema_version: 1, waiver: app.readiness.waive(request, &caller, act).await? })
 }
 
 async fn handle_list(app: App, _caller: Caller, request: ListRequest) -> Result<Waivers, Fault> {
@@ -117,7 +130,8 @@ async fn handle_list(app: App, _caller: Caller, request: ListRequest) -> Result<
 }
 
 async fn handle_revoke(app: App, caller: Caller, request: RevokeRequest) -> Result<Added, Fault> {
-    Ok(Added { schema_version: 1, waiver: app.readiness.revoke(request.id, &caller).await? })
+    let act = Act::new(&caller, Revoke::NAME, "");
+    Ok(Added { schema_version: 1, waiver: app.readiness.revoke(request.id, &caller, act).await? })
 }
 
 pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {

@@ -7,7 +7,7 @@ use super::{
     suspect,
     tree::{Layer, Node, Place, Table, Value},
 };
-use crate::domain::{ByteSize, Period};
+use crate::domain::{ByteSize, Period, nearest};
 use std::fmt::Write;
 
 pub(super) struct Checker<'a> {
@@ -314,17 +314,6 @@ pub(super) fn with_nearest<'a>(
         None if known.clone().next().is_none() => problem,
         None => problem.hint(format!("known {what}: {}", list(known))),
     }
-}
-
-/// The known word that differs least, if it differs by little.
-pub(super) fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    if wrong.len() > 100 {
-        return None;
-    }
-    let bound = (wrong.chars().count() / 3).max(1);
-    let same = |a: &str, b: &str| a.replace(['-', '_'], "").eq_ignore_ascii_case(&b.replace(['-', '_'], ""));
-    let distance = |word: &&str| if same(word, wrong) { 0 } else { strsim::damerau_levenshtein(word, wrong) };
-    known.map(|word| (distance(&word), word)).filter(|(far, _)| *far <= bound).min().map(|(_, word)| word)
 }
 
 fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {

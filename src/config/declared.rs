@@ -1,9 +1,13 @@
 //! The checks that an operator declares for the application: what `validate` asks beside its own.
+use super::Settings;
 use crate::domain::{Category, Period, Severity};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
+
+/// Between two attempts of a check that says nothing of it.
+pub(super) const RETRY_DELAY: Period = Period::secs(1);
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckSettings {
@@ -32,6 +36,9 @@ pub struct CheckSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[^\x00-\x1f\x7f]{1,500}$"))]
     pub why: Option<String>,
+    /// Instead of retries: the [policy.NAME], or the dependency, by whose attempts, breaker and deadline it is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
     /// How often it is asked again before an answer other than a pass counts; the evidence says so.
     #[serde(default)]
     #[schemars(range(max = 10))]
@@ -49,7 +56,12 @@ pub struct CheckSettings {
 
 impl CheckSettings {
     /// The longest that all attempts can take together.
-    pub fn longest(&self) -> Duration {
+    pub fn longest(&self, settings: &Settings) -> Duration {
+        if let Some(policy) = &self.policy {
+            let dependency = settings.dependencies.iter().find(|dependency| dependency.name == *policy);
+            let policy = dependency.map_or_else(|| policy.clone(), |of| settings.policy_of(of));
+            return settings.policy(&policy, None).deadline;
+        }
         let attempts = self.timeout.0.saturating_mul(self.retries.saturating_add(1));
         attempts.saturating_add(self.retry_delay.0.saturating_mul(self.retries))
     }
@@ -62,7 +74,7 @@ fn one() -> u32 {
     1
 }
 fn second() -> Period {
-    Period::secs(1)
+    RETRY_DELAY
 }
 fn timeout() -> Period {
     Period::secs(5)

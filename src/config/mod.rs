@@ -1,7 +1,12 @@
 //! The one manifest, `agentd.toml`: what may stand in it, how it is read, where each value came from.
+mod access;
 mod appraise;
+mod approvals;
 mod check;
+mod credentials;
 mod declared;
+mod dependency;
+mod errors;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
@@ -11,9 +16,14 @@ mod load;
 #[cfg(test)]
 mod load_tests;
 mod paths;
+mod policy;
 mod problem;
+mod quotas;
+mod redact;
 mod rest;
 mod restart;
+mod retention;
+mod roles;
 mod schema;
 mod secret;
 mod settings;
@@ -27,18 +37,28 @@ mod variables;
 mod verify;
 mod view;
 
+pub use access::AccessSettings;
 pub use appraise::{Appraisal, Issued, appraise};
+pub use approvals::{ApprovalSettings, ApprovedBy};
+pub use credentials::{KeySettings, SessionSettings};
 pub use declared::CheckSettings;
+pub use dependency::DependencySettings;
+pub use errors::ErrorSettings;
 pub use kinds::{Kind, Kinds, OptionProblem, read_options};
 pub use load::{Loaded, load};
 pub use paths::Paths;
+pub use policy::{BackoffGrowth, BreakerSettings, DEFAULT_POLICY, PolicySettings, PolicyValues};
 pub use problem::{Problem, Problems, Severity, SourceText};
+pub use quotas::{FailureSettings, Quota, QuotaSettings, Quotas, Speed};
+pub use redact::redact;
 pub use restart::{BackoffRange, LatchRule, RestartSettings};
+pub use retention::RetentionSettings;
+pub use roles::{ClientsSettings, EveryClient, RoleSettings};
 pub use schema::json_schema;
 pub use secret::{check_reference, is_reference, resolve};
 pub use settings::{
-    AccessSettings, AgentSettings, AgentSystem, Cgroups, Contact, DaemonSettings, DependencySettings, Limits,
-    LogSettings, ProbeSettings, ReadinessSettings, RetentionSettings, Settings, StoreSettings,
+    AgentSettings, AgentSystem, Cgroups, Contact, DaemonSettings, Limits, LogSettings, ProbeSettings,
+    ReadinessSettings, Settings, StoreSettings,
 };
 pub use source::{Sources, candidates};
 pub use suspect::name_is_secret;

@@ -10,6 +10,10 @@ use std::{
 pub struct Paths {
     pub state_dir: PathBuf,
     pub database: PathBuf,
+    /// What the audit trail is chained with; never in the database.
+    pub audit_key: PathBuf,
+    /// What holds the audit trail from outside the database.
+    pub audit_anchors: PathBuf,
     pub lock: PathBuf,
     pub backups: PathBuf,
     /// FIFOs of living agents.
@@ -32,8 +36,11 @@ impl Paths {
         let logs = settings.daemon.log.dir.clone().unwrap_or_else(|| state_dir.join("logs"));
         let mut report_dir = runtime_dir.clone().into_os_string();
         report_dir.push("-report");
+        let database = state_dir.join("agentd.db");
         Self {
-            database: state_dir.join("agentd.db"),
+            audit_key: Self::audit_key_beside(&database),
+            audit_anchors: Self::audit_anchors_beside(&database),
+            database,
             lock: state_dir.join("agentd.lock"),
             backups: state_dir.join("backups"),
             fifos: state_dir.join("fifos"),
@@ -44,6 +51,15 @@ impl Paths {
             socket,
             state_dir,
         }
+    }
+
+    /// Where the key of the audit trail of this database is.
+    pub fn audit_key_beside(database: &Path) -> PathBuf {
+        database.with_file_name("audit.key")
+    }
+
+    pub fn audit_anchors_beside(database: &Path) -> PathBuf {
+        database.with_file_name("audit.anchors")
     }
 
     /// Where a client looks when it is told nothing.

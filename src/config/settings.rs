@@ -1,6 +1,9 @@
 //! The file as one struct. The JSON Schema derived from it is what the file is checked against, so a key that is
 //! not here cannot be set, and a key that is here is documented.
-use super::{CheckSettings, RestartSettings};
+use super::{
+    AccessSettings, ApprovalSettings, CheckSettings, ClientsSettings, DependencySettings, ErrorSettings,
+    KeySettings, PolicySettings, Quotas, RestartSettings, RetentionSettings, RoleSettings, SessionSettings,
+};
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,8 +24,16 @@ pub struct Settings {
     pub contacts: BTreeMap<String, Contact>,
     pub daemon: DaemonSettings,
     pub access: AccessSettings,
+    pub sessions: SessionSettings,
+    pub keys: KeySettings,
+    /// Roles of yours in the applications, beside system, conversation, analytics, support and readonly.
+    #[serde(rename = "role", skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<RoleSettings>,
+    pub approvals: ApprovalSettings,
+    pub quotas: Quotas,
     pub store: StoreSettings,
     pub retention: RetentionSettings,
+    pub errors: ErrorSettings,
     pub readiness: ReadinessSettings,
     #[serde(rename = "agent")]
     pub agents: Vec<AgentSettings>,
@@ -32,6 +43,9 @@ pub struct Settings {
     /// What `validate` asks of the application, beside its own checks.
     #[serde(rename = "check", skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckSettings>,
+    /// How dependencies are called, by name: default, database, llm, email, sms, webhook, or a name of yours.
+    #[serde(rename = "policy", skip_serializing_if = "BTreeMap::is_empty")]
+    pub policies: BTreeMap<String, PolicySettings>,
 }
 
 impl Default for Settings {
@@ -43,12 +57,19 @@ impl Default for Settings {
             contacts: BTreeMap::new(),
             daemon: DaemonSettings::default(),
             access: AccessSettings::default(),
+            sessions: SessionSettings::default(),
+            keys: KeySettings::default(),
+            roles: Vec::new(),
+            approvals: ApprovalSettings::default(),
+            quotas: Quotas::default(),
             store: StoreSettings::default(),
             retention: RetentionSettings::default(),
+            errors: ErrorSettings::default(),
             readiness: ReadinessSettings::default(),
             agents: Vec::new(),
             dependencies: Vec::new(),
             checks: Vec::new(),
+            policies: BTreeMap::new(),
         }
     }
 }
@@ -138,22 +159,6 @@ impl Default for LogSettings {
     }
 }
 
-/// Who may do what, by Unix user and group. Root and the daemon's own user are always admin.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct AccessSettings {
-    /// User names or numbers.
-    pub admin_users: Vec<String>,
-    pub operator_users: Vec<String>,
-    pub viewer_users: Vec<String>,
-    /// Group names or numbers; the primary group of the caller counts, as the kernel reports it.
-    pub admin_groups: Vec<String>,
-    pub operator_groups: Vec<String>,
-    pub viewer_groups: Vec<String>,
-    /// The group that the socket belongs to, so that its members may connect.
-    pub socket_group: Option<String>,
-}
-
 /// The SQLite store. Defaults of document 000: 10 to 50 connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -178,32 +183,6 @@ impl Default for StoreSettings {
             idle_timeout: Period::secs(300),
             max_age: Period::secs(3600),
             write_queue: 4096,
-        }
-    }
-}
-
-/// How long what grows is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct RetentionSettings {
-    pub events: Period,
-    pub probe_transitions: Period,
-    /// How many validation reports are kept.
-    pub reports: u32,
-    /// How many backups made before migrations are kept.
-    pub migration_backups: u32,
-    /// How long a waiver is kept after it expired or was revoked.
-    pub waivers: Period,
-}
-
-impl Default for RetentionSettings {
-    fn default() -> Self {
-        Self {
-            events: Period::secs(30 * 86400),
-            probe_transitions: Period::secs(30 * 86400),
-            reports: 200,
-            migration_backups: 3,
-            waivers: Period::secs(365 * 86400),
         }
     }
 }
@@ -261,6 +240,13 @@ pub struct AgentSettings {
     /// A key of [contacts].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// What it may do in the applications: system, conversation, analytics, support, readonly, or a [[role]] of yours.
+    /// Without one, nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Whose data it may see there: "all", or a list of clients' ids. Without it, nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clients: Option<ClientsSettings>,
     /// Agents and dependencies that must be ready first.
     #[serde(default)]
     pub depends_on: Vec<String>,
@@ -342,27 +328,6 @@ impl ProbeSettings {
             options,
         }
     }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct DependencySettings {
-    pub name: String,
-    /// A probe kind: tcp, http, exec, sqlite, postgres or redis.
-    pub kind: String,
-    #[serde(default = "every")]
-    pub every: Period,
-    /// Default: 5s, or `every` where that is shorter.
-    #[serde(default = "deadline")]
-    pub deadline: Period,
-    #[serde(default = "three")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub failure_threshold: u32,
-    #[serde(default = "one")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub success_threshold: u32,
-    /// Depends on the kind.
-    #[serde(default = "empty_table")]
-    pub options: Value,
 }
 
 fn yes() -> bool {

@@ -80,6 +80,17 @@ const PREFIXES: &[(&str, usize)] = &[
     ("SG.", 20),
     ("eyJ", 20),
     ("agc_", 16),
+    ("ags_", 16),
+    ("ya29.", 20),
+    ("GOCSPX-", 16),
+    ("dop_v1_", 16),
+    ("dckr_pat_", 12),
+    ("shpat_", 16),
+    ("pypi-", 16),
+    ("gsk_", 16),
+    ("xoxe-", 8),
+    ("ghu_", 16),
+    ("nvapi-", 16),
     ("-----BEGIN", 4),
 ];
 

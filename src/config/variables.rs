@@ -1,12 +1,13 @@
 //! `AGENTD_*` variables and flags: each names one setting. Levels are joined by two underscores:
 //! `AGENTD_DAEMON__LOG__LEVEL` is `daemon.log.level`. Lists and tables are for the file.
 use super::{
-    check::{nearest, shown},
+    check::shown,
     problem::{Problem, SourceText},
     shape::{Shape, ShapeId, Shapes},
     suspect,
     tree::{Entry, Layer, LayerId, LayerKind, Node, Place, Table, Value},
 };
+use crate::domain::nearest;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What agentd and agentctl use for other ends, or hand to their agents: no settings.
@@ -25,6 +26,9 @@ const ALIASES: &[(&str, &str)] = &[
     ("AGENTD_STATE_DIR", "daemon.state_dir"),
     ("AGENT_SYSTEM_ENABLED", "agent_system"),
     ("AGENT_LOG_LEVEL", "daemon.log.level"),
+    ("AGENT_RETRY_ATTEMPTS", "policy.default.attempts"),
+    ("AGENT_TIMEOUT_SECONDS", "policy.default.timeout"),
+    ("AGENT_MAX_CONCURRENT", "policy.default.concurrency"),
 ];
 
 /// The tree that variables and flags amount to, flags last.
@@ -98,7 +102,9 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn set(&mut self, path: &str, value: &str, kind: LayerKind, source: &str, before: &str) {
-        let parsed = self.settable.get(path).map_or(Value::Text(value.into()), |id| self.parse(value, *id));
+        // Only an alias leads into a table of names, and there what looks like a number is one.
+        let guess = || value.parse().map_or_else(|_| Value::Text(value.into()), Value::Integer);
+        let parsed = self.settable.get(path).map_or_else(guess, |id| self.parse(value, *id));
         let place = self.place(kind, source, before, value);
         let mut steps = path.split('.').rev();
         let last = steps.next().unwrap_or(path);
@@ -114,12 +120,17 @@ impl Writer<'_> {
     /// Names of document 001 come with that document's values.
     fn alias(&mut self, name: &str, path: &str, value: &str) {
         let lower = value.trim().to_ascii_lowercase();
+        let seconds;
         let meant = match (name, &*lower) {
             ("AGENT_SYSTEM_ENABLED", "true" | "1" | "yes" | "on") => "on",
             ("AGENT_SYSTEM_ENABLED", "false" | "0" | "no" | "off") => "off",
             ("AGENT_LOG_LEVEL", "warning") => "warn",
             ("AGENT_LOG_LEVEL", "critical") => "error",
             ("AGENT_LOG_LEVEL", level) => level,
+            ("AGENT_TIMEOUT_SECONDS", _) => {
+                seconds = format!("{}s", value.trim());
+                &seconds
+            }
             _ => value,
         };
         self.set(path, meant, LayerKind::Variable(name.into()), "the environment", &format!("{name}="));

@@ -1,7 +1,11 @@
 //! What no single value shows: names that clash, dependencies that turn in a circle, limits that contradict each
 //! other, secrets written out.
+mod credentials;
 mod declared;
 mod graph;
+mod policy;
+mod quotas;
+mod roles;
 
 use super::{
     AgentSettings, Kinds, ProbeSettings, Settings,
@@ -59,9 +63,13 @@ impl Verifier<'_> {
     fn alone(&mut self, all: &Kinds) {
         let (settings, maimed) = (self.settings, self.maimed);
         self.numbers();
+        self.credentials();
         self.names();
         self.ports();
         self.checks();
+        self.roles();
+        self.policies();
+        self.quotas();
         for (index, agent) in settings.agents.iter().enumerate() {
             let at = format!("/agent/{index}");
             let whole = !maimed.contains(&at);
@@ -162,6 +170,7 @@ impl Verifier<'_> {
             ("/daemon/stop_deadline", settings.daemon.stop_deadline),
             ("/store/checkout_timeout", store.checkout_timeout),
             ("/readiness/check_deadline", settings.readiness.check_deadline),
+            ("/approvals/valid_for", settings.approvals.valid_for),
         ] {
             self.not_zero(pointer, period.0);
         }

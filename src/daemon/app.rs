@@ -2,8 +2,9 @@
 use super::reload::Reloader;
 use crate::{
     agents::Supervisor,
-    auth::Policy,
+    auth::{Approvals, Keyring, Meter, Policy, Trail},
     config::{Paths, Settings},
+    errors::Errors,
     health::Monitor,
     readiness::Readiness,
     resilience::Clock,
@@ -30,6 +31,11 @@ pub struct App {
     pub supervisor: Supervisor,
     pub monitor: Monitor,
     pub readiness: Readiness,
+    pub keyring: Keyring,
+    pub meter: Meter,
+    pub trail: Trail,
+    pub approvals: Approvals,
+    pub errors: Errors,
     pub started_at: Timestamp,
     pub control: Control,
     pub(super) reloader: Arc<Reloader>,

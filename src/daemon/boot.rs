@@ -5,6 +5,7 @@ use super::{
     listen::{Access, Admission, Bound, Bounds, Server},
     lock::Lock,
     logging::LevelSwitch,
+    manifest::kept_from_agents,
     rehearsal::Rehearsal,
     reload::{Fresh, Reloader, Reread, resolve},
     roster::Roster,
@@ -12,12 +13,13 @@ use super::{
 };
 use crate::{
     agents::{Supervisor, SupervisorParts, child::raise_open_files},
-    auth::{Directory, Names},
+    auth::{Approvals, Directory, Keyring, Meter, Names, Trail},
     config::{self, Kinds, Paths, Problems, Settings, Sources},
     domain::{EventKind, Fault, FaultKind, Permission},
-    health::{Monitor, MonitorParts},
+    errors::Errors,
+    health::{Monitor, MonitorParts, keep_breakers, restore_breakers},
     readiness::{self, Readiness, ReadinessParts, Started},
-    resilience::Clock,
+    resilience::{Clock, Policies},
     store::Store,
 };
 use std::{
@@ -50,6 +52,9 @@ impl Plan {
     pub fn read(sources: Sources, routes: Vec<Route>) -> Result<Self, Fault> {
         let began = Instant::now();
         let loaded = config::load(&sources, &kinds()).map_err(|problems| unusable(&problems))?;
+        if let Some(file) = &loaded.file {
+            kept_from_agents(file, &loaded.settings)?;
+        }
         let reread = move || {
             let loaded = config::load(&sources, &kinds()).map_err(|problems| unusable(&problems))?;
             Ok(Fresh { settings: loaded.settings, digest: loaded.digest })
@@ -98,6 +103,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let reporters = Bound::bind(&paths.report_socket, Access::Everyone)?;
 
     let store = open_store(&paths, &plan.settings, &clock).await?;
+    let errors = Errors::open(&plan.settings.errors, store.clone(), clock.clone());
     let (policy, _unknown) = resolve(&plan.settings.access);
     let settings = plan.settings;
     let launch = Supervisor::launch(SupervisorParts {
@@ -105,19 +111,16 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         paths: (*paths).clone(),
         store: store.clone(),
         clock: clock.clone(),
+        errors: errors.clone(),
     });
     let interrupt = async { store.interrupt_runs().await.map_err(Fault::from) };
     let (_, supervisor) = tokio::try_join!(interrupt, launch)?;
-    let monitor = Monitor::launch(MonitorParts {
-        settings: Arc::clone(&settings),
-        supervisor: supervisor.clone(),
-        store: store.clone(),
-        clock: clock.clone(),
-    });
+    let monitor = watch_over(&settings, &supervisor, &store, &clock, &errors).await?;
     let (settings_tx, settings) = watch::channel(settings);
     let (digest_tx, config_digest) = watch::channel(plan.config_digest);
     let (policy_tx, policy) = watch::channel(Arc::new(policy));
     let started = Arc::new(OnceLock::new());
+    let rehearsal = Arc::new(Rehearsal { routes: plan.routes.clone() });
     let readiness = Readiness::new(ReadinessParts {
         settings: settings.clone(),
         config_file: plan.config_file.clone(),
@@ -131,10 +134,16 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         supervisor: supervisor.clone(),
         monitor: monitor.clone(),
         clock: clock.clone(),
+        errors: errors.clone(),
         gate: Some(Arc::new(Door::new(&plan.routes))),
         started: Arc::clone(&started),
-        reload: Some(Arc::new(Rehearsal)),
+        reload: Some(Arc::clone(&rehearsal) as _),
+        serve: Some(rehearsal),
     });
+    let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
+    let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
+    let trail = Trail::new(store.clone());
+    let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
     let app = App {
         settings,
         config_digest,
@@ -146,6 +155,11 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         supervisor: supervisor.clone(),
         monitor,
         readiness,
+        keyring,
+        meter,
+        trail,
+        approvals,
+        errors,
         started_at,
         control: Control::default(),
         reloader: Arc::new(Reloader {
@@ -158,19 +172,10 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         }),
     };
 
-    let listeners = TaskTracker::new();
     let closing = CancellationToken::new();
-    let own = rustix::process::geteuid().as_raw();
-    let admission = Admission::new(Bounds::for_descriptors(descriptors), vec![0, own]);
-    let directory: Arc<dyn Directory> = Arc::new(Roster::new(supervisor));
-    let reports = plan.routes.iter().filter(|route| route.needs == Permission::AgentReport).cloned();
-    let reports = Router::new(reports, app.clone(), Arc::clone(&directory));
-    let all = Router::new(plan.routes.iter().cloned(), app.clone(), directory);
-    for (bound, router) in [(operators, all), (reporters, reports)] {
-        let server = Server { bound, admission: Arc::clone(&admission), answer: Arc::new(router) };
-        listeners.spawn(server.serve(closing.clone()));
-    }
-    listeners.close();
+    let admission =
+        Admission::new(Bounds::for_descriptors(descriptors), vec![0, rustix::process::geteuid().as_raw()]);
+    let listeners = answer(&app, &plan.routes, (operators, reporters), &admission, &closing);
     let took = plan.began.elapsed();
     // Nobody else sets it.
     let _ = started.set(Started { at: started_at, took });
@@ -185,6 +190,49 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     )
     .await;
     Ok(Running { app, listeners, closing, _lock: lock })
+}
+
+/// Serves both sockets, and keeps what breakers come to, until `closing`.
+fn answer(
+    app: &App,
+    routes: &[Route],
+    (operators, reporters): (Bound, Bound),
+    admission: &Arc<Admission>,
+    closing: &CancellationToken,
+) -> TaskTracker {
+    let listeners = TaskTracker::new();
+    let directory: Arc<dyn Directory> = Arc::new(Roster::new(app.supervisor.clone()));
+    let reports = routes.iter().filter(|route| route.needs == Permission::AgentReport).cloned();
+    let reports = Router::new(reports, app.clone(), Arc::clone(&directory));
+    let all = Router::new(routes.iter().cloned(), app.clone(), directory);
+    for (bound, router) in [(operators, all), (reporters, reports)] {
+        let server = Server { bound, admission: Arc::clone(admission), answer: Arc::new(router) };
+        listeners.spawn(server.serve(closing.clone()));
+    }
+    let policies = app.monitor.policies().clone();
+    listeners.spawn(keep_breakers(policies, app.store.clone(), closing.clone()));
+    listeners.close();
+    listeners
+}
+
+/// Breakers stand as they stood before the first look is made.
+async fn watch_over(
+    settings: &Arc<Settings>,
+    supervisor: &Supervisor,
+    store: &Store,
+    clock: &Clock,
+    errors: &Errors,
+) -> Result<Monitor, Fault> {
+    let policies = Policies::new(clock.clone());
+    restore_breakers(&policies, store).await?;
+    Ok(Monitor::launch(MonitorParts {
+        settings: Arc::clone(settings),
+        supervisor: supervisor.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        errors: errors.clone(),
+        policies,
+    }))
 }
 
 /// Opening may migrate, and so take long: not on a runtime thread.

@@ -20,7 +20,7 @@ impl Gate for Door {
     fn ask(&self, role: Role) -> BoxFuture<'_, Vec<GateAnswer>> {
         // A uid that the kernel gives to nobody: should an answer ever be logged, it accuses no one.
         let identity = Identity { uid: u32::MAX, gid: u32::MAX, pid: None };
-        let caller = Caller { identity, role, agent: None };
+        let caller = Caller::by_socket(identity, role, None);
         let answers = self.routes.iter().map(|route| GateAnswer {
             path: route.path.clone(),
             needs: route.needs,

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     config::Paths,
-    domain::{EventKind, Fault},
+    domain::{Act, EventKind, Fault, FaultCategory, FaultKind, FaultSeverity},
+    errors::{Errors, Failure, hear_panics},
     store::Store,
 };
 use std::{future::Future, io, time::Duration};
@@ -49,14 +50,15 @@ pub async fn run(plan: Plan, voice: Voice, leashed: bool) -> Result<(), Fault> {
     if leashed {
         stop_at_the_end_of_input(app.control.clone());
     }
+    hear_panics(&app.errors);
     notify::ready();
     tracing::info!("ready");
-    let watchdog = tokio::spawn(notify::keep_watchdog(app.store.clone()));
+    let watchdog = tokio::spawn(notify::keep_watchdog(app.store.clone(), app.errors.clone()));
     let pruning = tokio::spawn(prune_hourly(app.clone()));
     loop {
         tokio::select! {
             wish = signals.next() => match wish {
-                Wish::Reload => drop(tokio::spawn(reload(app.clone()))),
+                Wish::Reload => drop(app.trail.see_through(reload(app.clone()))),
                 Wish::Stop => break,
             },
             () = app.control.stop_asked() => break,
@@ -79,11 +81,15 @@ impl Running {
         notify::stopping();
         app.control.stop();
         app.note(EventKind::DaemonStopping, format!("pid {}", std::process::id())).await;
-        within(STEP, "the monitor", app.monitor.shutdown()).await;
+        let errors = &app.errors;
+        within(STEP, errors, "the monitor", app.monitor.shutdown()).await;
         stop_agents(&app, deadline, hasten).await;
         closing.cancel();
-        within(STEP, "the listeners", listeners.wait()).await;
-        within(CLOSE, "the store", app.store.close()).await;
+        within(STEP, errors, "the listeners", listeners.wait()).await;
+        within(STEP, errors, "what is audited", app.trail.settled()).await;
+        within(STEP * 2, errors, "the record of failures", errors.close()).await;
+        within(STEP, errors, "the quotas", app.meter.close()).await;
+        within(CLOSE, errors, "the store", app.store.close()).await;
     }
 }
 
@@ -110,19 +116,38 @@ async fn stop_agents(app: &App, deadline: Duration, hasten: impl Future<Output =
         let at_once = async {
             tokio::join!(in_order, app.supervisor.shutdown(Duration::ZERO));
         };
-        within(STEP * 2, "the agents", at_once).await;
+        within(STEP * 2, &app.errors, "the agents", at_once).await;
     }
 }
 
-async fn within(limit: Duration, what: &str, step: impl Future<Output = ()>) {
+async fn within(limit: Duration, errors: &Errors, what: &str, step: impl Future<Output = ()>) {
     if timeout(limit, step).await.is_err() {
         tracing::error!(limit_s = limit.as_secs_f64(), "gave up on {what}");
+        let fault = Fault::new(FaultKind::Timeout, format!("cannot stop {what} in {}s", limit.as_secs()))
+            .category(FaultCategory::Resource)
+            .severity(FaultSeverity::High);
+        errors.record(Failure::new("daemon.stop", fault));
     }
 }
 
+/// The kernel does not say who sent the signal; it lets nobody but root and the daemon's own user.
 async fn reload(app: App) {
-    // It logs its own outcome.
-    let _ = app.reload().await;
+    // A signal says nothing of who sends it, so nobody's approval can be asked for.
+    if app.approvals.needed("config/reload") {
+        tracing::error!("not reloaded: config/reload needs an approval; use `agentctl config reload`");
+        return;
+    }
+    let act = Act::of_daemon(rustix::process::geteuid().as_raw(), "SIGHUP", "config/reload");
+    if let Err(fault) = app.trail.intend(act.clone()).await {
+        tracing::error!("configuration not reloaded, since that cannot be audited: {fault}");
+        return;
+    }
+    // It logs its own outcome. One that a request asked for is recorded with that request.
+    let outcome = app.reload().await;
+    app.trail.ended(act, outcome.as_ref().map(drop)).await;
+    if let Err(fault) = outcome {
+        app.errors.record(Failure::new("config/reload", fault).context("by SIGHUP"));
+    }
 }
 
 async fn prune_hourly(app: App) {
@@ -137,7 +162,10 @@ async fn prune(store: &Store, app: &App) {
     let retention = app.settings.borrow().retention.clone();
     match store.prune(retention).await {
         Ok(rows) => tracing::debug!(rows, "pruned"),
-        Err(error) => tracing::warn!(%error, "cannot prune"),
+        Err(error) => {
+            tracing::warn!(%error, "cannot prune");
+            app.errors.record(Failure::new("prune", error.into()));
+        }
     }
 }
 

@@ -1,12 +1,15 @@
 //! The daemon: introduces the rooms, serves the endpoints, starts in order and stops in reverse.
 mod app;
 mod boot;
+mod breakers;
 mod core_dumps;
 mod door;
+mod gate;
 mod lifecycle;
 mod listen;
 mod lock;
 mod logging;
+mod manifest;
 mod notify;
 mod rehearsal;
 mod reload;

@@ -1,5 +1,9 @@
 //! What systemd is told, where it listens: ready, reloading, stopping, alive.
-use crate::store::Store;
+use crate::{
+    domain::{Fault, FaultCategory, FaultKind, FaultSeverity},
+    errors::{Errors, Failure},
+    store::Store,
+};
 use sd_notify::NotifyState;
 
 pub fn ready() {
@@ -26,7 +30,7 @@ fn tell(state: &[NotifyState]) {
 
 /// Pings the watchdog, if there is one, as long as the runtime turns and the store both reads and commits. Without
 /// the ping systemd kills and restarts us, and the next daemon adopts the agents.
-pub async fn keep_watchdog(store: Store) {
+pub async fn keep_watchdog(store: Store, errors: Errors) {
     let Some(limit) = sd_notify::watchdog_enabled() else { return };
     let period = limit / 3;
     let mut writer = Writer::of(&store);
@@ -38,6 +42,10 @@ pub async fn keep_watchdog(store: Store) {
             tell(&[NotifyState::Watchdog]);
         } else {
             tracing::error!(reads, queued = now.queued, "the store does not answer; the watchdog is not fed");
+            let fault = Fault::new(FaultKind::Timeout, "cannot feed the watchdog: the store does not answer")
+                .category(FaultCategory::Database)
+                .severity(FaultSeverity::Critical);
+            errors.record(Failure::new("watchdog", fault));
         }
         writer = now;
     }

@@ -1,30 +1,49 @@
-//! The daemon's own reload, carried out on a scratch fleet, so that readiness can see what it does to one.
+//! The daemon's own reload and its own router, on a scratch fleet, so that readiness can see what they do to one.
 use super::{
-    App, Control,
+    App, Control, Route,
     boot::{kinds, unusable},
+    listen::Answer,
     reload::{Fresh, Reloader, resolve},
+    roster::Roster,
+    server::Router,
 };
 use crate::{
+    auth::{Approvals, Keyring, Meter, Trail},
     config::{self, Sources},
+    errors::Errors,
     health::{Monitor, MonitorParts},
-    readiness::{Readiness, ReadinessParts, Reload, Reloaded, Stage},
+    readiness::{Answered, Question, Readiness, ReadinessParts, Reload, Reloaded, Serve, Served, Stage},
+    resilience::Policies,
 };
 use futures_util::future::BoxFuture;
+use http_body_util::{BodyExt, Collected, Either, Full};
+use hyper::{
+    Method, Request,
+    body::Bytes,
+    header::{AUTHORIZATION, HeaderValue},
+};
+use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
+use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
-pub struct Rehearsal;
+pub struct Rehearsal {
+    pub routes: Vec<Route>,
+}
 
 impl Reload for Rehearsal {
     fn reload(&self, stage: Stage) -> BoxFuture<'_, Reloaded> {
         Box::pin(async move {
+            let errors = errors_of(&stage);
             let monitor = Monitor::launch(MonitorParts {
                 settings: Arc::clone(&stage.settings),
                 supervisor: stage.supervisor.clone(),
                 store: stage.store.clone(),
                 clock: stage.clock.clone(),
+                errors: errors.clone(),
+                policies: Policies::new(stage.clock.clone()),
             });
-            let app = app(stage, monitor.clone());
+            let app = app(stage, monitor.clone(), errors);
             let outcome = app.reload_alone().await;
             monitor.shutdown().await;
             let settings = app.settings.borrow().clone();
@@ -33,8 +52,76 @@ impl Reload for Rehearsal {
     }
 }
 
+impl Serve for Rehearsal {
+    fn serve(&self, stage: Stage) -> BoxFuture<'_, Box<dyn Served>> {
+        let routes = self.routes.clone();
+        Box::pin(async move {
+            let errors = errors_of(&stage);
+            let monitor = Monitor::launch(MonitorParts {
+                settings: Arc::clone(&stage.settings),
+                supervisor: stage.supervisor.clone(),
+                store: stage.store.clone(),
+                clock: stage.clock.clone(),
+                errors: errors.clone(),
+                policies: Policies::new(stage.clock.clone()),
+            });
+            let directory = Arc::new(Roster::new(stage.supervisor.clone()));
+            let router = Router::new(routes, app(stage, monitor.clone(), errors.clone()), directory);
+            Box::new(Private { router, monitor, errors }) as Box<dyn Served>
+        })
+    }
+}
+
+/// A router without a socket.
+struct Private {
+    router: Router,
+    monitor: Monitor,
+    errors: Errors,
+}
+
+impl Served for Private {
+    fn ask(&self, question: Question) -> BoxFuture<'_, Answered> {
+        Box::pin(async move {
+            let caller = self.router.identify(question.identity);
+            let method = if question.body.is_some() { Method::POST } else { Method::GET };
+            let body = question.body.map(|body| body.to_string()).unwrap_or_default();
+            let mut request = Request::builder().method(method).uri(question.path);
+            if let Some(bearer) = question.bearer {
+                request = request.header(AUTHORIZATION, format!("Bearer {bearer}"));
+            }
+            let Ok(request) = request.body(Full::new(Bytes::from(body))) else {
+                return Answered { status: 0, headers: Vec::new(), body: Value::Null };
+            };
+            // What a scratch fleet refuses on purpose is nothing for the daemon's log.
+            let reply = self.router.reply(caller, request).with_subscriber(NoSubscriber::default());
+            let (head, body) = reply.await.into_parts();
+            let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+            let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+            // A reply that never ends by itself is not asked for here.
+            let body = match body {
+                Either::Left(whole) => whole.collect().await.map(Collected::to_bytes).unwrap_or_default(),
+                Either::Right(_lines) => Bytes::new(),
+            };
+            let body = serde_json::from_slice(&body).unwrap_or_default();
+            Answered { status: head.status.as_u16(), headers, body }
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.monitor.shutdown().await;
+            self.errors.close().await;
+        })
+    }
+}
+
+/// Beside those of the scratch fleet itself: both write to its store, which counts them together.
+fn errors_of(stage: &Stage) -> Errors {
+    Errors::open(&stage.settings.errors, stage.store.clone(), stage.clock.clone())
+}
+
 /// A daemon over scratch parts, with no door and no log, that reads the staged manifest and nothing else.
-fn app(stage: Stage, monitor: Monitor) -> App {
+pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
     let Stage { manifest, settings, paths, store, supervisor, clock } = stage;
     let (policy, _unknown) = resolve(&settings.access);
     let (settings_tx, settings) = watch::channel(settings);
@@ -55,10 +142,16 @@ fn app(stage: Stage, monitor: Monitor) -> App {
         supervisor: supervisor.clone(),
         monitor: monitor.clone(),
         clock: clock.clone(),
+        errors: errors.clone(),
         gate: None,
         reload: None,
+        serve: None,
         started: Arc::default(),
     });
+    let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
+    let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
+    let trail = Trail::new(store.clone());
+    let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
     App {
         settings,
         config_digest,
@@ -71,6 +164,11 @@ fn app(stage: Stage, monitor: Monitor) -> App {
         supervisor,
         monitor,
         readiness,
+        keyring,
+        meter,
+        trail,
+        approvals,
+        errors,
         control: Control::default(),
         reloader: Arc::new(Reloader {
             reread: Arc::new(reread),

@@ -1,11 +1,12 @@
 //! A new configuration without a restart: validated first, applied as a difference, refused whole if invalid.
 //! What cannot change while we run is named, never silently ignored.
-use super::{App, logging::LevelSwitch, notify};
+use super::{App, logging::LevelSwitch, manifest::kept_from_agents, notify};
 use crate::{
     agents::ApplyReport,
     auth::{Names, Policy},
     config::{AccessSettings, Settings},
     domain::{AgentName, Event, EventKind, Fault, FaultKind},
+    errors::Failure,
 };
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
@@ -63,11 +64,31 @@ impl App {
         outcome
     }
 
+    /// The file that a reload would read, and what is in it: an approval is for that content and no other.
+    pub async fn manifest(&self) -> Result<String, Fault> {
+        let Some(path) = self.config_file.clone() else { return Ok("no manifest".into()) };
+        let read = tokio::task::spawn_blocking(move || {
+            let text = std::fs::read(&*path).map_err(|error| {
+                Fault::new(FaultKind::Config, format!("cannot read {}: {error}", path.display()))
+                    .hint("nothing was reloaded; the old configuration stays in force")
+            })?;
+            let hash = ring::digest::digest(&ring::digest::SHA256, &text);
+            let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+            Ok(format!("{}, SHA-256 {hash}", path.display()))
+        });
+        read.await.map_err(|panic| Fault::internal(format!("cannot read the manifest: {panic}")))?
+    }
+
     /// Without a word to systemd or the log: a rehearsal is not the daemon's own reload.
     pub(super) async fn reload_alone(&self) -> Result<ReloadReport, Fault> {
         let reloader = &self.reloader;
         let reread = Arc::clone(&reloader.reread);
-        let read = tokio::task::spawn_blocking(move || reread());
+        let file = self.config_file.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let fresh = reread()?;
+            file.map_or(Ok(()), |file| kept_from_agents(&file, &fresh.settings))?;
+            Ok::<_, Fault>(fresh)
+        });
         let fresh = tokio::time::timeout(READ_DEADLINE, read)
             .await
             .map_err(|_late| {
@@ -87,6 +108,7 @@ impl App {
         let settings = Arc::new(settings);
         let agents = self.supervisor.apply(Arc::clone(&settings)).await?;
         self.monitor.apply(Arc::clone(&settings));
+        self.errors.apply(&settings.errors);
         reloader.policy.send_replace(Arc::new(policy));
         reloader.settings.send_replace(settings);
         reloader.digest.send_replace(fresh.digest);
@@ -100,6 +122,7 @@ impl App {
         let event = Event { seq: 0, at: self.clock.now(), kind, instance: None, text };
         if let Err(error) = self.store.record_event(event).await {
             tracing::warn!(%error, "an event was not recorded");
+            self.errors.record(Failure::new("event", error.into()));
         }
     }
 }

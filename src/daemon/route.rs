@@ -1,12 +1,14 @@
 //! Route: an endpoint with its handler, types erased, and the single gate before it.
 use super::App;
 use crate::{
-    domain::{Caller, Fault, FaultKind, Permission},
+    config::redact,
+    domain::{Action, Audited, Caller, Fault, FaultKind, Permission},
     protocol::{Endpoint, Streamed, Verb, path},
 };
 use futures_util::{Stream, StreamExt, future::BoxFuture, stream::BoxStream};
 use hyper::body::Bytes;
 use serde::Serialize;
+use serde_json::Value;
 use std::{future::Future, sync::Arc};
 
 /// A reply, encoded.
@@ -16,6 +18,12 @@ pub enum Body {
     Lines(BoxStream<'static, Bytes>),
 }
 
+/// What a request, encoded, is done to.
+type Object = fn(&[u8]) -> String;
+/// A request as its handler reads it.
+type Exact = fn(&[u8]) -> Result<Value, Fault>;
+/// What else an action depends on, in words, where the request does not say it.
+pub type Circumstance = fn(App) -> BoxFuture<'static, Result<String, Fault>>;
 type Handler = Arc<dyn Fn(App, Caller, Bytes) -> BoxFuture<'static, Result<Body, Fault>> + Send + Sync>;
 
 #[derive(Clone)]
@@ -23,6 +31,12 @@ pub struct Route {
     pub path: String,
     pub verb: Verb,
     pub needs: Permission,
+    /// The endpoint's name, for the audit trail.
+    pub action: &'static str,
+    pub audited: Audited,
+    object: Object,
+    exact: Exact,
+    circumstance: Option<Circumstance>,
     handler: Handler,
 }
 
@@ -39,7 +53,22 @@ impl Route {
                 Ok(Body::Whole(encode(&handle(app, caller, request).await?)?))
             })
         });
-        Self { path: path(E::NAME), verb: E::VERB, needs: E::NEEDS, handler }
+        Self {
+            path: path(E::NAME),
+            verb: E::VERB,
+            needs: E::NEEDS,
+            action: E::NAME,
+            audited: E::AUDITED,
+            object: |raw| {
+                decode::<E::Request>(E::VERB, raw).map(|asked| E::object(&asked)).unwrap_or_default()
+            },
+            exact: |raw| {
+                serde_json::to_value(decode::<E::Request>(E::VERB, raw)?)
+                    .map_err(|e| Fault::internal(format!("cannot read the request back: {e}")))
+            },
+            circumstance: None,
+            handler,
+        }
     }
 
     pub fn stream<E, F, Fut, S>(handle: F) -> Self
@@ -61,7 +90,23 @@ impl Route {
                 Ok(Body::Lines(lines.boxed()))
             })
         });
-        Self { path: path(E::NAME), verb: Verb::Read, needs: E::NEEDS, handler }
+        Self {
+            path: path(E::NAME),
+            verb: Verb::Read,
+            needs: E::NEEDS,
+            action: E::NAME,
+            audited: E::AUDITED,
+            object: |_| String::new(),
+            exact: |_| Ok(Value::Null),
+            circumstance: None,
+            handler,
+        }
+    }
+
+    /// What an approval of it is bound to beside the request.
+    #[must_use]
+    pub fn given(self, circumstance: Circumstance) -> Self {
+        Self { circumstance: Some(circumstance), ..self }
     }
 
     /// The gate: may this caller use this route?
@@ -69,13 +114,11 @@ impl Route {
         if caller.role.may(self.needs) {
             return Ok(());
         }
-        let needs = serde_json::to_string(&self.needs).unwrap_or_default();
+        let (needs, role, path) = (self.needs, caller.role, &self.path);
         let who = match &caller.agent {
             Some(agent) => format!("agent {agent}"),
-            None => format!("uid {}", caller.identity.uid),
+            None => caller.principal.to_string(),
         };
-        let role = format!("{:?}", caller.role).to_lowercase();
-        let path = &self.path;
         Err(Fault::new(
             FaultKind::Forbidden,
             format!("cannot use {path}: it needs {needs}, and {who} is {role}"),
@@ -83,9 +126,22 @@ impl Route {
         .hint("ask an administrator to add you under [access] in agentd.toml"))
     }
 
-    /// The gate first, then the handler.
-    pub async fn call(&self, app: App, caller: Caller, raw: Bytes) -> Result<Body, Fault> {
-        self.admit(&caller)?;
+    /// What the request is done to, as the audit trail calls it; a secret in the place of a name is not.
+    pub fn object(&self, raw: &[u8]) -> String {
+        redact(&(self.object)(raw)).into_owned()
+    }
+
+    /// The one action that this request is, for who has to say yes to it.
+    pub(super) async fn exact(&self, app: App, raw: &[u8]) -> Result<Action, Fault> {
+        let object = match self.circumstance {
+            Some(circumstance) => circumstance(app).await?,
+            None => self.object(raw),
+        };
+        Ok(Action { action: self.action.to_owned(), object, request: (self.exact)(raw)? })
+    }
+
+    /// The handler alone; whoever calls it has passed the gate.
+    pub(super) async fn handle(&self, app: App, caller: Caller, raw: Bytes) -> Result<Body, Fault> {
         (self.handler)(app, caller, raw).await
     }
 }

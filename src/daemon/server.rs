@@ -1,11 +1,17 @@
 //! Router from routes; kind of failure → HTTP status. Whatever a handler does, the client gets an answer in time.
 use super::{
     App, Body, Route,
+    gate::{self, Asked},
     listen::{Answer, Payload, Reply},
 };
 use crate::{
-    auth::{Directory, identify},
-    domain::{Caller, Fault, FaultKind, Identity, Permission},
+    auth::{Directory, identify, still},
+    config::redact,
+    domain::{
+        Act, AgentName, Allowance, Caller, CorrelationId, Fault, FaultCategory, FaultKind, FaultSeverity,
+        Identity, Permission,
+    },
+    errors::{Failure, expecting_panics},
     protocol::{PROTOCOL, PROTOCOL_HEADER, Verb},
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
@@ -13,12 +19,13 @@ use http_body_util::{BodyExt, Either, Full, Limited, StreamBody};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::{Bytes, Frame, Incoming},
-    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
 };
+use secrecy::SecretString;
 use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -44,6 +51,7 @@ pub fn status(kind: FaultKind) -> StatusCode {
     match kind {
         FaultKind::Usage => StatusCode::BAD_REQUEST,
         FaultKind::Config => StatusCode::UNPROCESSABLE_ENTITY,
+        FaultKind::Unauthenticated => StatusCode::UNAUTHORIZED,
         FaultKind::Forbidden => StatusCode::FORBIDDEN,
         FaultKind::Refused => StatusCode::PRECONDITION_FAILED,
         FaultKind::NotFound => StatusCode::NOT_FOUND,
@@ -61,56 +69,106 @@ impl Router {
         Self { inner: Arc::new(Inner { routes, app, directory }) }
     }
 
-    async fn reply(&self, caller: Result<Caller, Fault>, request: Request<Incoming>) -> Reply {
-        let caller = match caller {
-            Ok(caller) => caller,
-            Err(fault) => return refuse(&fault),
+    /// One request to its answer, wherever it came from.
+    pub(super) async fn reply<B>(&self, caller: Result<Caller, Fault>, request: Request<B>) -> Reply
+    where
+        B: hyper::body::Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let caller = match caller.and_then(|caller| self.still(caller)) {
+            Ok(caller) => caller.for_request(CorrelationId(fastrand::u64(1..))),
+            Err(fault) => {
+                self.inner.app.errors.record(Failure::new("request", fault.clone()));
+                return refuse(&fault);
+            }
         };
         let route = match find(&self.inner.routes, request.uri().path(), request.method(), request.headers())
         {
             Ok(route) => route.clone(),
-            Err(reply) => return *reply,
+            Err((fault, reply)) => {
+                let failure = Failure::new("request", fault).of_agent(caller.agent.clone());
+                self.inner.app.errors.record(failure.asked_by(&caller.principal, caller.correlation));
+                return *reply;
+            }
         };
-        let (path, uid, writes) = (route.path.clone(), caller.identity.uid, route.verb == Verb::Write);
+        let (path, uid, correlation) = (route.path.clone(), caller.identity.uid, caller.correlation);
+        let (writes, agent) = (route.verb == Verb::Write, caller.agent.clone());
+        let (client, asked_by) = (caller.principal.clone(), Arc::new(OnceLock::new()));
+        let (action, object) = (route.action, route.clone());
+        let mut shown = Bytes::new();
         let began = Instant::now();
-        let outcome = match read(route.verb, request).await {
-            Ok(raw) => self.run(route, caller, raw).await,
-            Err(fault) => Err(fault),
+        let bearer = bearer(request.headers());
+        let (outcome, allowance) = match read(route.verb, request).await {
+            Ok(raw) => {
+                shown = raw.clone();
+                self.run(Asked { route, caller, bearer, raw, principal: Arc::clone(&asked_by) }).await
+            }
+            Err(fault) => (Err(fault), None),
         };
         let took_ms = began.elapsed().as_micros() as f64 / 1e3;
-        match outcome {
+        let mut reply = match outcome {
             Ok(body) => {
                 if writes {
-                    tracing::info!(path, uid, took_ms, "done");
+                    tracing::info!(path, uid, %correlation, took_ms, "done");
                 } else {
                     tracing::debug!(path, uid, took_ms, "answered");
                 }
                 answer(body)
             }
             Err(fault) => {
-                tracing::warn!(path, uid, took_ms, kind = ?fault.kind, "{fault}");
+                // Who was told to come back was told so in the log once, by the gate.
+                if allowance.is_none_or(|left| left.retry_after_s.is_none()) {
+                    let said = redact(&fault.message);
+                    tracing::warn!(path, uid, %correlation, took_ms, kind = ?fault.kind, "{said}");
+                }
+                let object = object.object(&shown);
+                let about: Option<AgentName> =
+                    object.strip_prefix("agent/").and_then(|name| name.parse().ok());
+                let fleet = self.inner.app.supervisor.snapshot();
+                // A name that a caller made up is no agent.
+                let agent = agent.or(about.filter(|name| fleet.agent(name.as_str()).is_some()));
+                let failure = Failure::new(action, fault.clone())
+                    .of_agent(agent)
+                    .asked_by(asked_by.get().unwrap_or(&client), correlation)
+                    .context(object);
+                self.inner.app.errors.record(failure);
                 refuse(&fault)
             }
-        }
+        };
+        mark(reply.headers_mut(), correlation, allowance);
+        reply
+    }
+
+    /// By the settings in force now, not by those of when it connected.
+    fn still(&self, caller: Caller) -> Result<Caller, Fault> {
+        let policy = self.inner.app.policy.borrow().clone();
+        still(caller, &policy, &self.inner.app.settings.borrow())
     }
 
     /// The gate and the handler, within a deadline; a panic in it is an answer too.
-    async fn run(&self, route: Route, caller: Caller, raw: Bytes) -> Result<Body, Fault> {
-        if route.needs != Permission::FleetRead && self.inner.app.control.is_stopping() {
-            return Err(Fault::new(FaultKind::Unavailable, "cannot take this on: agentd is stopping")
-                .hint("`agentctl status` shows how far it is"));
+    async fn run(&self, asked: Asked) -> (Result<Body, Fault>, Option<Allowance>) {
+        if asked.route.needs != Permission::FleetRead && self.inner.app.control.is_stopping() {
+            let fault = Fault::new(FaultKind::Unavailable, "cannot take this on: agentd is stopping")
+                .hint("`agentctl status` shows how far it is");
+            return (Err(fault), None);
         }
-        let path = route.path.clone();
-        let work = async { route.call(self.inner.app.clone(), caller, raw).await };
+        let path = asked.route.path.clone();
+        let work = expecting_panics(gate::pass(&self.inner.app, asked));
         match tokio::time::timeout(HANDLER_DEADLINE, AssertUnwindSafe(work).catch_unwind()).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_panic)) => Err(Fault::internal(format!("cannot answer {path}: its handler panicked"))
-                .hint("`agentctl daemon logs` has the details; the daemon itself goes on")),
-            Err(_late) => Err(Fault::new(
-                FaultKind::Timeout,
-                format!("cannot answer {path} within {}s", HANDLER_DEADLINE.as_secs()),
-            )
-            .hint("`agentctl daemon logs` may show what it waited for")),
+            Ok(Ok(passed)) => passed,
+            Ok(Err(_panic)) => {
+                let fault = Fault::internal(format!("cannot answer {path}: its handler panicked"))
+                    .category(FaultCategory::Api)
+                    .severity(FaultSeverity::Critical)
+                    .hint("`agentctl daemon logs` has the details; the daemon itself goes on");
+                (Err(fault), None)
+            }
+            Err(_late) => {
+                let late = format!("cannot answer {path} within {}s", HANDLER_DEADLINE.as_secs());
+                let fault = Fault::new(FaultKind::Timeout, late)
+                    .hint("`agentctl daemon logs` may show what it waited for");
+                (Err(fault), None)
+            }
         }
     }
 }
@@ -118,7 +176,16 @@ impl Router {
 impl Answer for Router {
     fn identify(&self, identity: Identity) -> Result<Caller, Fault> {
         let policy = self.inner.app.policy.borrow().clone();
-        identify(identity, &policy, &*self.inner.directory)
+        identify(identity, &policy, &*self.inner.directory).inspect_err(|fault| {
+            // Once a connection, whatever it would have asked.
+            let (act, fault, trail) =
+                (Act::of_stranger(identity), fault.clone(), self.inner.app.trail.clone());
+            self.inner.app.trail.see_through(async move { trail.refused(act, &fault).await });
+        })
+    }
+
+    fn failed(&self, fault: Fault) {
+        self.inner.app.errors.record(Failure::new("connection", fault));
     }
 
     fn answer(&self, caller: Result<Caller, Fault>, request: Request<Incoming>) -> BoxFuture<'static, Reply> {
@@ -132,9 +199,11 @@ fn find<'a>(
     path: &str,
     method: &Method,
     headers: &HeaderMap,
-) -> Result<&'a Route, Box<Reply>> {
+) -> Result<&'a Route, (Fault, Box<Reply>)> {
     let Some(route) = routes.get(path) else {
-        return Err(Box::new(refuse(&unknown(path, headers))));
+        let fault = unknown(path, headers);
+        let reply = Box::new(refuse(&fault));
+        return Err((fault, reply));
     };
     let allowed = match route.verb {
         Verb::Read => Method::GET,
@@ -148,7 +217,7 @@ fn find<'a>(
     if let Ok(value) = allowed.as_str().parse() {
         reply.headers_mut().insert(ALLOW, value);
     }
-    Err(Box::new(reply))
+    Err((fault, Box::new(reply)))
 }
 
 fn unknown(path: &str, headers: &HeaderMap) -> Fault {
@@ -165,7 +234,11 @@ fn unknown(path: &str, headers: &HeaderMap) -> Fault {
 }
 
 /// The query of a read, the body of a write: bounded in size and in time.
-async fn read(verb: Verb, request: Request<Incoming>) -> Result<Bytes, Fault> {
+async fn read<B>(verb: Verb, request: Request<B>) -> Result<Bytes, Fault>
+where
+    B: hyper::body::Body<Data = Bytes> + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     match verb {
         Verb::Read => {
             Ok(request.uri().query().map(|q| Bytes::copy_from_slice(q.as_bytes())).unwrap_or_default())
@@ -180,6 +253,28 @@ async fn read(verb: Verb, request: Request<Incoming>) -> Result<Bytes, Fault> {
                     format!("cannot read the request's body within {}s", BODY_DEADLINE.as_secs()),
                 )),
             }
+        }
+    }
+}
+
+/// `Authorization: Bearer …`, as it came: what it proves is not settled here.
+fn bearer(headers: &HeaderMap) -> Option<SecretString> {
+    let shown = headers.get(AUTHORIZATION)?.as_bytes();
+    let token = shown.strip_prefix(b"Bearer ").unwrap_or(shown);
+    Some(String::from_utf8_lossy(token).into_owned().into())
+}
+
+/// What every answer says beside its body.
+fn mark(headers: &mut HeaderMap, correlation: CorrelationId, allowance: Option<Allowance>) {
+    if let Ok(id) = HeaderValue::from_str(&correlation.to_string()) {
+        headers.insert("agentd-correlation", id);
+    }
+    if let Some(Allowance { limit, remaining, reset_s, retry_after_s }) = allowance {
+        headers.insert("ratelimit-limit", HeaderValue::from(limit));
+        headers.insert("ratelimit-remaining", HeaderValue::from(remaining));
+        headers.insert("ratelimit-reset", HeaderValue::from(reset_s));
+        if let Some(seconds) = retry_after_s {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
     }
 }

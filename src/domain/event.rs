@@ -21,6 +21,8 @@ pub enum EventKind {
     ValidationFinished,
     WaiverAdded,
     WaiverRevoked,
+    BreakerOpened,
+    BreakerClosed,
 }
 
 /// One thing that happened. `seq` is given by the store; 0 before it is stored.

@@ -1,35 +1,61 @@
 //! Plain data and pure rules that every room may speak of: no I/O, no clap, no SQL.
 mod access;
 mod agent;
+mod allowance;
+mod application;
+mod approval;
+mod audit;
+mod breaker;
+mod credential;
+mod error_group;
 mod event;
 mod fault;
 mod health;
 mod name;
+mod network;
+mod principal;
 mod quantity;
 mod readiness;
 mod reading;
 #[cfg(test)]
 pub mod sample;
+mod spike;
 mod status;
 mod store;
 mod text;
 mod waiver;
 
-pub use access::{Caller, Identity, Permission, Role, Separation};
+pub use access::{Caller, Clients, Identity, Permission, Role, Separation};
 pub use agent::{
     AgentState, AgentStatus, CrashClass, Desire, ExitReport, FleetSnapshot, InstanceRecord, InstanceStatus,
     RestartMode, UidGrant,
 };
+pub use allowance::Allowance;
+pub use application::{ApplicationPermission, KEPT_FOR_SYSTEM, ShippedRole, check_client};
+pub use approval::{APPROVABLE, Action, Approval, ApprovalState, ApprovalStep, Decided};
+pub use audit::{
+    Act, AuditBreak, AuditEntry, AuditEvent, AuditFilter, AuditOutcome, AuditStanding, AuditVerdict, Audited,
+    BreakKind, Digest,
+};
+pub use breaker::{BreakerRecord, BreakerState, BreakerStatus, BreakerTrip, PolicyTerms};
+pub use credential::{ApiKey, Holds, Session};
+pub use error_group::{
+    Alike, ErrorAlarm, ErrorFilter, ErrorGroup, ErrorPattern, ErrorState, HOURS_SHOWN, Ignored, Occurrence,
+    PatternBy, Resolution, Tally, hour_of,
+};
 pub use event::{Event, EventKind};
-pub use fault::{Fault, FaultKind};
+pub use fault::{Fault, FaultCategory, FaultKind, FaultSeverity, Fingerprint, Nature, pattern};
 pub use health::{Observation, ProbeResult, ProbeRole, ProbeState, ProbeStatus, ProbeTransition};
 pub use name::{AgentName, InstanceId, RunId};
+pub use network::Network;
+pub use principal::{CorrelationId, Means, Principal, PrincipalKind};
 pub use quantity::{ByteSize, Period};
 pub use readiness::{
     Category, CategoryScore, Finding, Interval, Outcome, Report, RunState, RunSummary, Severity, Verdict,
 };
 pub use reading::{moment, percent};
+pub use spike::{LEAST_HISTORY, MOST_HISTORY, Spike, SpikeRule, spike};
 pub use status::{DaemonStatus, FleetVerdict, LastValidation, StatusReport, TierStatus};
 pub use store::{Percentiles, StoreStats};
-pub use text::{one_line, visible};
+pub use text::{nearest, one_line, visible};
 pub use waiver::{Affected, Comparison, Demands, FailOn, Standing, Waived, Waiver};

@@ -3,7 +3,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::{AgentState, AgentStatus, Interval, ProbeStatus, RunId, Separation, StoreStats, Verdict};
+use super::{
+    AgentState, AgentStatus, BreakerStatus, ErrorAlarm, Interval, ProbeStatus, RunId, Separation, StoreStats,
+    Verdict,
+};
 
 /// The verdict line: is the fleet well right now? Never says "ready to ship": that is `validate`'s to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +68,12 @@ pub struct StatusReport {
     pub probes: BTreeMap<String, u32>,
     /// Probes that do not pass.
     pub failing_probes: Vec<ProbeStatus>,
+    /// Breakers that let no calls pass.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open_breakers: Vec<BreakerStatus>,
     pub store: StoreStats,
     pub last_validation: Option<LastValidation>,
+    /// Errors that spike or came back; absent while there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<ErrorAlarm>,
 }

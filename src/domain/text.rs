@@ -1,4 +1,5 @@
-//! What an agent or a remote side said, made harmless to look at. Each format escapes further in its own way.
+//! What an agent or a remote side said, made harmless to look at (each format escapes further in its own way), and the
+//! word that somebody may have meant.
 
 /// Control characters and those that reorder a line are shown, not obeyed; newlines and tabs stay.
 pub fn visible(text: &str) -> String {
@@ -18,6 +19,17 @@ pub fn visible(text: &str) -> String {
 /// The same as one line.
 pub fn one_line(text: &str) -> String {
     visible(text.trim()).replace(['\n', '\t'], " ")
+}
+
+/// The known word that differs least, if it differs by little.
+pub fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if wrong.len() > 100 {
+        return None;
+    }
+    let bound = (wrong.chars().count() / 3).max(1);
+    let same = |a: &str, b: &str| a.replace(['-', '_'], "").eq_ignore_ascii_case(&b.replace(['-', '_'], ""));
+    let distance = |word: &&str| if same(word, wrong) { 0 } else { strsim::damerau_levenshtein(word, wrong) };
+    known.map(|word| (distance(&word), word)).filter(|(far, _)| *far <= bound).min().map(|(_, word)| word)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::{
 use crate::domain::{
     FleetSnapshot, InstanceId, Observation, ProbeResult, ProbeRole, ProbeState, ProbeStatus, ProbeTransition,
 };
+use crate::resilience::Policy;
 use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -29,6 +30,7 @@ pub struct Look {
     pub slot: u64,
     pub round: u64,
     pub probe: Arc<dyn Ask>,
+    pub policy: Option<Policy>,
     pub target: Target,
     pub deadline: Duration,
     pub began: Instant,
@@ -119,6 +121,7 @@ impl Board {
                 slot: id,
                 round: slot.round,
                 probe: Arc::clone(&slot.planned.probe),
+                policy: slot.planned.policy.clone(),
                 target: Target {
                     role: slot.role(),
                     check_identity: slot.identity_is_due(),
@@ -183,6 +186,14 @@ impl Board {
             }));
         }
         statuses
+    }
+
+    /// Kind and role of a probe.
+    pub fn about(&self, target: &str, probe: &str) -> Option<(String, ProbeRole)> {
+        let mut subjects = self.subjects.iter().filter(|(key, _)| key.to_string() == target);
+        let slots = &subjects.next()?.1.slots;
+        let slot = slots.iter().find(|slot| slot.planned.settings.name == probe)?;
+        Some((slot.planned.settings.kind.clone(), slot.role()))
     }
 
     fn slot_mut(&mut self, key: &Key, place: usize) -> Option<&mut Slot> {

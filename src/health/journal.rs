@@ -2,7 +2,8 @@
 //! slow, several changes of one probe become one.
 use crate::{
     domain::{Event, EventKind, ProbeTransition},
-    store::Store,
+    errors::{Errors, Failure},
+    store::{Store, StoreError},
 };
 use futures_util::future::join_all;
 use std::{
@@ -44,25 +45,31 @@ impl Journal {
     }
 
     /// Writes until the end of the daemon. Cancel between batches only loses what is queued: `flush` it.
-    pub async fn run(&self, store: &Store) {
+    pub async fn run(&self, store: &Store, errors: Option<&Errors>) {
         loop {
             self.bell.notified().await;
-            self.flush(store).await;
+            self.flush(store, errors).await;
         }
     }
 
-    pub async fn flush(&self, store: &Store) {
+    pub async fn flush(&self, store: &Store, errors: Option<&Errors>) {
         loop {
             let batch = self.take();
             if batch.is_empty() {
                 return;
             }
             let writes = batch.into_iter().map(|(turned, is_event)| async move {
+                let lost = |error: StoreError| {
+                    let failure = Failure::new("event", error.into());
+                    errors.inspect(|errors| errors.record(failure));
+                };
                 if is_event && let Err(error) = store.record_event(event_of(&turned)).await {
                     tracing::warn!(%error, "an event is lost");
+                    lost(error);
                 }
                 if let Err(error) = store.record_transition(turned).await {
                     tracing::warn!(%error, "a change of standing is lost");
+                    lost(error);
                 }
             });
             join_all(writes).await;

@@ -1,13 +1,14 @@
 //! One look: asks within the deadline and times the answer. Whatever happens, there is a result.
 use super::{
     Miss, Target,
+    policies::guarded,
     probe::{Ask, Seen, compile},
     words::cut,
 };
 use crate::{
-    config::{OptionProblem, ProbeSettings},
+    config::{OptionProblem, ProbeSettings, redact},
     domain::ProbeResult,
-    resilience::Clock,
+    resilience::{Clock, Policy},
 };
 use futures_util::FutureExt;
 use serde_json::Value;
@@ -61,29 +62,51 @@ impl Eye {
     /// One look, which leaves nothing behind when it is dropped. One line, cut as that of any look.
     pub async fn see(&self, target: &Target) -> Result<String, Miss> {
         let short = |text: String| cut(&text, MAX_DETAIL);
-        settled(&*self.probe, target).await.map(short).map_err(|miss| match miss {
-            Miss::Wrong(text) => Miss::Wrong(short(text)),
-            Miss::Blind(text) => Miss::Blind(short(text)),
+        settled(&*self.probe, target).await.map(short).map_err(|miss| {
+            let told = short(miss.to_string());
+            miss.saying(told)
         })
     }
 }
 
 /// Looks with a compiled probe.
 pub async fn ask(probe: &dyn Ask, target: &Target, deadline: Duration, clock: &Clock) -> ProbeResult {
+    ask_under(None, probe, target, deadline, clock).await
+}
+
+/// The same for what is guarded by a policy.
+pub async fn ask_under(
+    policy: Option<&Policy>,
+    probe: &dyn Ask,
+    target: &Target,
+    deadline: Duration,
+    clock: &Clock,
+) -> ProbeResult {
     let began = clock.instant();
-    let seen = match timeout(deadline, settled(probe, target)).await {
-        Ok(seen) => seen.map_err(|miss| miss.to_string()),
-        Err(_) => Err(format!("no answer within {} ms", deadline.as_millis())),
+    let look = async {
+        let late = |_| Err(format!("no answer within {} ms", deadline.as_millis()).into());
+        timeout(deadline, settled(probe, target)).await.unwrap_or_else(late)
+    };
+    let seen = match policy {
+        // The look's own deadline is inside: who hangs has failed, and the breaker is told so.
+        Some(policy) => guarded(policy, deadline, look).await,
+        None => look.await,
     };
     let ok = seen.is_ok();
-    let detail = cut(&seen.unwrap_or_else(|why| why), MAX_DETAIL);
+    let detail = cut(&seen.unwrap_or_else(|miss| miss.to_string()), MAX_DETAIL);
     ProbeResult { at: clock.now(), ok, took_ms: began.elapsed().as_secs_f64() * 1e3, detail }
 }
 
+/// Whoever is told of it, the store, a breaker or a report, is told without what looks like a secret.
 async fn settled(probe: &dyn Ask, target: &Target) -> Seen {
     // The panic hook has logged where; the fleet must not lose its probe over it.
     let crashed = |_| Err(Miss::blind("the probe itself crashed; see the daemon's log"));
-    AssertUnwindSafe(probe.ask(target)).catch_unwind().await.unwrap_or_else(crashed)
+    let seen = AssertUnwindSafe(probe.ask(target)).catch_unwind().await.unwrap_or_else(crashed);
+    let safe = |text: &str| redact(text).into_owned();
+    seen.map(|text| safe(&text)).map_err(|miss| {
+        let told = safe(miss.detail());
+        miss.saying(told)
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! Why a look did not see what was wanted: what was asked is wrong, or nobody could ask it.
-use crate::store::foreign::Silence;
+use crate::{resilience::Failing, store::foreign::Silence};
 use std::fmt;
 
 /// A look that did not pass. The text may hold what others wrote.
@@ -9,6 +9,8 @@ pub enum Miss {
     Wrong(String),
     /// It could not be asked: what is missing or broken is on this side.
     Blind(String),
+    /// It was asked, is not as wanted, and said itself whose fault that is and when to come again.
+    Answered { told: String, failing: Failing },
 }
 
 impl Miss {
@@ -18,7 +20,17 @@ impl Miss {
 
     pub fn detail(&self) -> &str {
         match self {
-            Self::Wrong(text) | Self::Blind(text) => text,
+            Self::Wrong(text) | Self::Blind(text) | Self::Answered { told: text, .. } => text,
+        }
+    }
+
+    /// The same in other words.
+    #[must_use]
+    pub fn saying(self, told: String) -> Self {
+        match self {
+            Self::Wrong(_) => Self::Wrong(told),
+            Self::Blind(_) => Self::Blind(told),
+            Self::Answered { failing, .. } => Self::Answered { told, failing },
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Asks whether agents and what they depend on are well, judges the answers over time, tells the supervisor.
 mod board;
+mod breakers;
 mod expect;
+mod failing;
 mod identity;
 mod journal;
 mod jsonpath;
@@ -10,6 +12,7 @@ mod miss;
 mod monitor;
 mod net;
 mod plan;
+mod policies;
 mod probe;
 mod reference;
 mod roll;
@@ -20,11 +23,13 @@ mod tls;
 mod want;
 mod words;
 
+pub use breakers::{keep_breakers, restore_breakers};
 pub use expect::ExpectSettings;
 pub use look::{Eye, Prepared, look};
 pub use miss::Miss;
 pub use monitor::{Monitor, MonitorParts};
 pub use net::connect;
+pub use policies::{policies_of, standing, terms};
 pub use probe::inspect_postgres;
 pub use target::Target;
 pub use want::{TextWant, Want};

@@ -2,16 +2,19 @@
 //! wait side by side, so a slow target delays no other, and none wakes a second thread of the runtime.
 use super::{
     board::{Board, Look, News},
+    failing::failure,
     journal::Journal,
-    look::ask,
+    look::ask_under,
     plan::Plan,
+    policies::policies_of,
     probe::PROBES,
 };
 use crate::{
     agents::Supervisor,
     config::{Kind, Settings},
-    domain::{Fault, FleetSnapshot, InstanceId, Observation, ProbeResult, ProbeStatus},
-    resilience::Clock,
+    domain::{Fault, FleetSnapshot, InstanceId, Observation, ProbeResult, ProbeStatus, ProbeTransition},
+    errors::Errors,
+    resilience::{Clock, Policies},
     store::Store,
 };
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -29,6 +32,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// Looks under way at once, over the fleet. Who waits gets the next place in the order of asking, and nobody keeps
 /// one longer than its deadline.
 const MOST_LOOKS: usize = 256;
+/// Characters of what a look saw.
+const MOST_SAID: usize = 400;
 /// With nothing to look at, the schedule is read again after so long.
 const IDLE: Duration = Duration::from_secs(3600);
 /// How long `shutdown` waits for looks to end and for the store to take what is queued.
@@ -39,6 +44,9 @@ pub struct MonitorParts {
     pub supervisor: Supervisor,
     pub store: Store,
     pub clock: Clock,
+    pub errors: Errors,
+    /// Brought to the settings here, at the start and at each reload.
+    pub policies: Policies,
 }
 
 /// What health needs of the supervisor, so that its own tests need no fleet of processes.
@@ -79,7 +87,10 @@ struct Inner {
     /// Rung when the schedule may have changed from outside the loop.
     bell: Notify,
     clock: Clock,
+    policies: Policies,
     journal: Journal,
+    /// None where nobody records: tests of the machine.
+    errors: Option<Errors>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -95,23 +106,42 @@ struct Done {
 impl Monitor {
     /// Follows the supervisor's snapshot and probes what runs.
     pub fn launch(parts: MonitorParts) -> Self {
-        let monitor = Self::watch(&parts.settings, Arc::new(parts.supervisor), parts.clock);
+        let (errors, fleet) = (Some(parts.errors), Arc::new(parts.supervisor));
+        let monitor = Self::watch_recorded(&parts.settings, fleet, parts.clock, parts.policies, errors);
         let (inner, store) = (Arc::clone(&monitor.inner), parts.store);
         monitor.inner.tasks.spawn(async move {
             tokio::select! {
-                () = inner.journal.run(&store) => {}
-                () = inner.stop.cancelled() => inner.journal.flush(&store).await,
+                () = inner.journal.run(&store, inner.errors.as_ref()) => {}
+                () = inner.stop.cancelled() => inner.journal.flush(&store, inner.errors.as_ref()).await,
             }
         });
         monitor
     }
 
-    pub(super) fn watch(settings: &Settings, fleet: Arc<dyn Fleet>, clock: Clock) -> Self {
+    #[cfg(test)]
+    pub(super) fn watch(
+        settings: &Settings,
+        fleet: Arc<dyn Fleet>,
+        clock: Clock,
+        policies: Policies,
+    ) -> Self {
+        Self::watch_recorded(settings, fleet, clock, policies, None)
+    }
+
+    fn watch_recorded(
+        settings: &Settings,
+        fleet: Arc<dyn Fleet>,
+        clock: Clock,
+        policies: Policies,
+        errors: Option<Errors>,
+    ) -> Self {
         let inner = Arc::new(Inner {
             board: Mutex::default(),
             bell: Notify::new(),
             clock,
+            policies,
             journal: Journal::default(),
+            errors,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
@@ -129,6 +159,11 @@ impl Monitor {
     /// Ordered by target, then by the manifest's order.
     pub fn snapshot(&self) -> Vec<ProbeStatus> {
         self.inner.board().snapshot()
+    }
+
+    /// What guards the calls to each dependency.
+    pub fn policies(&self) -> &Policies {
+        &self.inner.policies
     }
 
     /// An agent told us that it is alive.
@@ -157,8 +192,9 @@ impl Monitor {
     }
 
     fn set_plan(&self, settings: &Settings) {
+        self.inner.policies.apply(policies_of(settings));
         let mut board = self.inner.board();
-        let plan = Plan::new(settings, board.plan());
+        let plan = Plan::new(settings, board.plan(), &self.inner.policies);
         board.set_plan(plan, Instant::now(), self.inner.clock.now());
         drop(board);
         self.inner.bell.notify_one();
@@ -228,15 +264,27 @@ impl Inner {
                         fleet.observe(&id, generation, observation);
                     }
                     News::Dependency(name, observation) => fleet.observe_dependency(&name, observation),
-                    News::Turned(turned, is_event) => self.journal.push(turned, is_event),
+                    News::Turned(turned, is_event) => self.journal.push(self.recorded(turned), is_event),
                 }
             }
         }
         self.bell.notify_one();
     }
 
+    /// A turn for the worse is a failure; what it says goes into the store, and so without what is known to be secret.
+    fn recorded(&self, mut turned: ProbeTransition) -> ProbeTransition {
+        let Some(errors) = &self.errors else { return turned };
+        turned.detail = errors.redactor().clean(&turned.detail, MOST_SAID);
+        let about = self.board().about(&turned.target, &turned.probe);
+        if let Some(failure) = about.and_then(|(kind, role)| failure(&turned, &kind, role)) {
+            errors.record(failure);
+        }
+        turned
+    }
+
     async fn look(&self, look: Look) -> Done {
-        let result = ask(&*look.probe, &look.target, look.deadline, &self.clock).await;
+        let result =
+            ask_under(look.policy.as_ref(), &*look.probe, &look.target, look.deadline, &self.clock).await;
         Done { slot: look.slot, round: look.round, began: look.began, result }
     }
 }

@@ -114,7 +114,12 @@ async fn hanging_targets_delay_no_other() {
         (0..50).map(|n| agent(&format!("slow{n}"), &[slow.clone()], Some(port))).collect();
     agents.push(agent("quick", &[settings("process", json!({}))], None));
     let (settings, stage) = over(agents);
-    let monitor = Monitor::watch(&settings, Arc::clone(&stage) as Arc<dyn Fleet>, Clock::system());
+    let monitor = Monitor::watch(
+        &settings,
+        Arc::clone(&stage) as Arc<dyn Fleet>,
+        Clock::system(),
+        Policies::new(Clock::system()),
+    );
     stage.hears(|name, told| name == "quick/0" && *told == Observation::Ready).await;
     assert_eq!(stage.heard.lock().expect("unpoisoned")[0].1, 3, "the generation it was seen in");
     timeout(Duration::from_secs(5), monitor.shutdown()).await.expect("hanging looks held up the end");
@@ -130,7 +135,12 @@ async fn dependencies_are_told_by_name_and_recover() {
     let dependency = serde_json::from_value(declared).expect("settings");
     let settings = Settings { dependencies: vec![dependency], ..Settings::default() };
     let stage = Stage::new(vec![]);
-    let monitor = Monitor::watch(&settings, Arc::clone(&stage) as Arc<dyn Fleet>, Clock::system());
+    let monitor = Monitor::watch(
+        &settings,
+        Arc::clone(&stage) as Arc<dyn Fleet>,
+        Clock::system(),
+        Policies::new(Clock::system()),
+    );
     stage.hears(|name, told| name == "db" && *told == Observation::Ready).await;
     drop(listener);
     stage
@@ -148,7 +158,12 @@ async fn a_heartbeat_makes_ready_at_once_and_a_stranger_is_refused() {
     let mut beat = settings("heartbeat", json!({"within": "30s"}));
     beat.role = ProbeRole::Startup;
     let (settings, stage) = over(vec![agent("a", &[beat], None)]);
-    let monitor = Monitor::watch(&settings, Arc::clone(&stage) as Arc<dyn Fleet>, Clock::system());
+    let monitor = Monitor::watch(
+        &settings,
+        Arc::clone(&stage) as Arc<dyn Fleet>,
+        Clock::system(),
+        Policies::new(Clock::system()),
+    );
     stage
         .hears(|_, told| matches!(told, Observation::NotReady { reason } if reason.contains("no report")))
         .await;

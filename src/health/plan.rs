@@ -5,6 +5,7 @@ use crate::{
     config::{DependencySettings, ProbeSettings, Settings},
     domain::{AgentName, ProbeRole},
     health::{Miss, Target, judge::Thresholds},
+    resilience::{Policies, Policy},
 };
 use futures_util::future::BoxFuture;
 use std::{collections::BTreeMap, sync::Arc};
@@ -13,6 +14,9 @@ use std::{collections::BTreeMap, sync::Arc};
 pub struct Planned {
     pub settings: ProbeSettings,
     pub probe: Arc<dyn Ask>,
+    /// What guards it. Agents have none: whether to restart one is judged by its probe alone, which must not be kept
+    /// from asking it.
+    pub policy: Option<Policy>,
 }
 
 #[derive(Default)]
@@ -30,7 +34,7 @@ pub struct Plan {
 
 impl Plan {
     /// What has not changed since `before` stays the very same probe, with what it has learnt.
-    pub fn new(settings: &Settings, before: &Self) -> Self {
+    pub fn new(settings: &Settings, before: &Self, policies: &Policies) -> Self {
         let agents = settings.agents.iter().filter(|agent| agent.enabled).map(|agent| {
             let old = before.agents.get(&agent.name).map_or(&[][..], |plan| &plan.probes);
             let keep = |wanted: ProbeSettings| match old.iter().find(|planned| planned.settings == wanted) {
@@ -46,7 +50,7 @@ impl Plan {
             let wanted = of_dependency(dependency);
             let planned = match before.dependencies.get(&name) {
                 Some(planned) if planned.settings == wanted => Arc::clone(planned),
-                _ => Arc::new(Planned::new(wanted)),
+                _ => Arc::new(Planned { policy: policies.get(&name), ..Planned::new(wanted) }),
             };
             (name, planned)
         });
@@ -60,7 +64,7 @@ impl Planned {
             let first = problems.first().map_or(String::new(), |p| format!(": {} {}", p.pointer, p.message));
             Arc::new(Broken(format!("the probe is misconfigured{first}")))
         });
-        Self { settings, probe }
+        Self { settings, probe, policy: None }
     }
 
     pub fn thresholds(&self) -> Thresholds {

@@ -8,7 +8,10 @@ use super::{
     service::Run,
     waiver,
 };
-use crate::domain::{Event, EventKind, Fault, Finding, Report, Waiver};
+use crate::{
+    domain::{Event, EventKind, Fault, FaultCategory, FaultKind, Finding, Report, Waiver},
+    errors::Failure,
+};
 use jiff::{SignedDuration, Timestamp};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::Instant};
@@ -41,6 +44,7 @@ pub async fn conduct(
     };
     if !ground.close(CLEARING).await {
         tracing::error!(run = run.id.0, "scratch copies are still not gone; the next start removes them");
+        still_there(parts);
     }
     // As they are now, so that one revoked meanwhile speaks for nothing.
     let waivers = parts.store.waivers(started_at.checked_sub(REMEMBERED).ok()).await?;
@@ -56,7 +60,7 @@ pub async fn conduct(
     report.unmet = demands::unmet_by(&report);
     report.took_ms = (started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
     // From here on it is too late to call it off.
-    parts.store.finish_run(report.clone()).await?;
+    parts.store.finish_run(run.act.clone(), report.clone()).await?;
     let text = format!(
         "validation {}: {}, {:.2} to {:.2} of 100",
         report.run,
@@ -88,6 +92,7 @@ async fn ask(run: &Arc<Run>, selection: &Selection, evidence: Evidence) -> Vec<F
 async fn call_off(parts: &ReadinessParts, run: &Run, ground: &Ground) -> Fault {
     if !ground.close(CLEARING).await {
         tracing::error!(run = run.id.0, "scratch copies of a cancelled validation are still not gone");
+        still_there(parts);
     }
     // What a thread that cannot be cancelled made after its check was gone.
     let rest = ground.clone();
@@ -95,7 +100,9 @@ async fn call_off(parts: &ReadinessParts, run: &Run, ground: &Ground) -> Fault {
         Ok(_) => _ = ground.close(Duration::ZERO).await,
         Err(error) => tracing::warn!(%error, "cannot remove scratch copies of a cancelled validation"),
     }
-    if let Err(error) = parts.store.cancel_run(run.id).await {
+    // Who called it off; nobody but `cancel` does.
+    let by = run.called_off.get().unwrap_or(&run.act).clone();
+    if let Err(error) = parts.store.cancel_run(by, run.act.clone(), run.id).await {
         return error.into();
     }
     record(parts, format!("validation {}: cancelled", run.id)).await;
@@ -139,11 +146,18 @@ fn judge(
     }
 }
 
+fn still_there(parts: &ReadinessParts) {
+    let fault = Fault::new(FaultKind::Timeout, "cannot clear the scratch ground of a validation in time")
+        .category(FaultCategory::Resource);
+    parts.errors.record(Failure::new("validation", fault));
+}
+
 async fn record(parts: &ReadinessParts, text: String) {
     let at = parts.clock.now();
     let event = Event { seq: 0, at, kind: EventKind::ValidationFinished, instance: None, text };
     if let Err(error) = parts.store.record_event(event).await {
         tracing::warn!(%error, "cannot record that a validation finished");
+        parts.errors.record(Failure::new("event", error.into()));
     }
 }
 
@@ -185,6 +199,8 @@ mod tests {
             as_of: None,
             demands: Demands::default(),
             uid: 0,
+            act: crate::store::act(),
+            called_off: std::sync::OnceLock::new(),
             cancel: CancellationToken::new(),
             log: watch::Sender::new(Log::default()),
         };

@@ -1,7 +1,7 @@
 //! What checks may look at: a read-only view of the running system. Each look happens once a run, so that all checks
 //! of a run judge the same moment.
 use super::{
-    Gate, Ground, ReadinessParts, Reload, Reread, Started,
+    Gate, Ground, ReadinessParts, Reload, Reread, Serve, Started,
     references::{self, Followed},
 };
 use crate::{
@@ -37,6 +37,7 @@ pub struct Evidence {
     /// None while the daemon has not come to serve.
     pub started: Option<Started>,
     pub reload: Option<Arc<dyn Reload>>,
+    pub serve: Option<Arc<dyn Serve>>,
     /// Where controls are exercised, away from the real ones.
     pub ground: Ground,
     /// As long as a check may look, it may also start something scratch.
@@ -63,6 +64,7 @@ impl Evidence {
             _presence: ground.presence(),
             started: parts.started.get().copied(),
             reload: parts.reload.clone(),
+            serve: parts.serve.clone(),
             ground,
             fleet: OnceLock::new(),
             probes: OnceLock::new(),

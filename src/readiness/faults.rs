@@ -37,6 +37,12 @@ pub enum Manner {
     Hollow,
     /// 200 and healthy, and the body names somebody else.
     Misnamed,
+    /// This status, whatever is asked.
+    Answering(u16),
+    /// 500 so many times, and then healthy.
+    Mending(u32),
+    /// 503 once, and asks to be left alone for so many seconds; then healthy.
+    Overrun(u32),
 }
 
 /// A listening server, gone when dropped.
@@ -133,9 +139,20 @@ async fn answer(mut stream: TcpStream, shared: Arc<Shared>) {
         Manner::Failing => true,
         Manner::Flapping => shared.turn.fetch_add(1, Ordering::SeqCst).is_multiple_of(2),
         Manner::Hollow => !request.starts_with(b"GET /health "),
+        Manner::Mending(times) => shared.turn.fetch_add(1, Ordering::SeqCst) < times,
+        Manner::Overrun(_) => shared.turn.fetch_add(1, Ordering::SeqCst) == 0,
         _ => false,
     };
+    let more;
     let (status, body) = match manner {
+        Manner::Answering(status) => {
+            more = format!("{status} As Told");
+            (more.as_str(), r#"{"status":"as told"}"#)
+        }
+        Manner::Overrun(seconds) if fails => {
+            more = format!("503 Service Unavailable\r\nretry-after: {seconds}");
+            (more.as_str(), r#"{"status":"overrun"}"#)
+        }
         _ if fails => {
             shared.failed.fetch_add(1, Ordering::SeqCst);
             ("500 Internal Server Error", r#"{"status":"critical"}"#)

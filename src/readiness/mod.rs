@@ -20,6 +20,7 @@ mod report;
 mod request;
 mod score;
 mod select;
+mod serve;
 mod service;
 #[cfg(test)]
 mod service_fixture;
@@ -32,6 +33,7 @@ mod waiver;
 mod waiving;
 
 pub use check::{Check, CheckInfo, Found, Proof};
+pub use checks::way_to;
 pub use claim::{Claim, claim};
 pub use compare::{Change, Move, State, changes, compare};
 pub use evidence::Evidence;
@@ -41,6 +43,7 @@ pub use reload::{Reload, Reloaded, Stage};
 pub use report::{REPORTERS, Reporter, parse, schema};
 pub use request::{Baseline, RunRequest};
 pub use score::{Scored, Terms, agrees, recompute, score};
+pub use serve::{Answered, Question, Serve, Served};
 pub use service::{Progress, Readiness, ReadinessParts, Reread, Started};
 pub use verify::{Disagreement, verify};
 pub use waiving::{WaiverEntry, WaiverRequest};

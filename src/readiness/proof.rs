@@ -5,8 +5,9 @@ use crate::{
     agents::{Supervisor, SupervisorParts},
     config::{Paths, Settings, StoreSettings},
     domain::{AgentStatus, Fault, FleetSnapshot, InstanceStatus, Period, ProbeStatus},
+    errors::Errors,
     health::{Monitor, MonitorParts},
-    resilience::Clock,
+    resilience::{Clock, Policies},
     store::Store,
 };
 use serde_json::{Value, json};
@@ -23,6 +24,9 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 /// In each plot that may have processes: what marks them.
 const MARK: &str = "fleet-id";
+/// How often a plot that does not go is removed again, and how far apart.
+const REMOVALS: u32 = 20;
+const BETWEEN_REMOVALS: Duration = Duration::from_millis(10);
 /// How long the end of a scratch fleet may take before what is left is killed.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -48,6 +52,7 @@ pub struct ScratchFleet {
 struct Live {
     supervisor: Supervisor,
     monitor: Option<Monitor>,
+    errors: Errors,
     store: Store,
     settings: Arc<Settings>,
     paths: Paths,
@@ -140,6 +145,18 @@ impl Ground {
     }
 }
 
+impl Drop for Plot {
+    /// What still closes a file in it may leave one more behind just then, so it is tried again for a moment.
+    fn drop(&mut self) {
+        for _ in 0..REMOVALS {
+            match fs::remove_dir_all(self.dir.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => std::thread::sleep(BETWEEN_REMOVALS),
+                _ => return,
+            }
+        }
+    }
+}
+
 impl Plot {
     pub fn path(&self) -> &Path {
         self.dir.path()
@@ -163,6 +180,11 @@ impl ScratchFleet {
     /// None where it is not watched.
     pub fn monitor(&self) -> Option<&Monitor> {
         self.live().monitor.as_ref()
+    }
+
+    /// What failed in it.
+    pub fn errors(&self) -> &Errors {
+        &self.live().errors
     }
 
     pub fn settings(&self) -> &Settings {
@@ -241,11 +263,13 @@ impl Live {
         watched: bool,
     ) -> Result<Self, Fault> {
         let settings = Arc::new(settings);
+        let errors = Errors::open(&settings.errors, store.clone(), clock.clone());
         let parts = SupervisorParts {
             settings: settings.clone(),
             paths: paths.clone(),
             store: store.clone(),
             clock: clock.clone(),
+            errors: errors.clone(),
         };
         let supervisor = Supervisor::launch(parts).await?;
         let monitor = watched.then(|| {
@@ -254,9 +278,11 @@ impl Live {
                 supervisor: supervisor.clone(),
                 store: store.clone(),
                 clock: clock.clone(),
+                errors: errors.clone(),
+                policies: Policies::new(clock.clone()),
             })
         });
-        Ok(Self { supervisor, monitor, store, settings, paths, plot, clock })
+        Ok(Self { supervisor, monitor, errors, store, settings, paths, plot, clock })
     }
 
     async fn end(self) -> usize {
@@ -268,6 +294,7 @@ impl Live {
         let left = survivors::marked(&mark).map_or(0, |pids| pids.len());
         // Nothing can be done about a process that cannot be killed; the next sweep tries again.
         let _ = survivors::kill_all(&mark);
+        self.errors.close().await;
         let _ = timeout(FAREWELL, self.store.close()).await;
         drop(self.plot);
         left

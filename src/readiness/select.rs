@@ -179,7 +179,8 @@ mod tests {
             {"id": "APP-login", "title": "t", "kind": "tcp", "category": "error-handling", "options": {"port": 1}},
             {"id": "APP-db", "title": "t", "kind": "tcp", "category": "database", "options": {"port": 1}},
         ]);
-        let settings: Vec<crate::config::CheckSettings> = serde_json::from_value(written).expect("checks");
+        let checks = serde_json::from_value(written).expect("checks");
+        let settings = crate::config::Settings { checks, ..crate::config::Settings::default() };
         let declared = declared::declared(&settings);
         let ids = |only: &[&str], skip: &[&str]| {
             let selection = ask_with(&declared, only, skip).expect("a selection");

@@ -1,6 +1,6 @@
 //! Runs validations for the daemon: one at a time, followed by cursor, kept by the store.
 use super::{
-    CheckInfo, Gate, Reload, RunRequest,
+    CheckInfo, Gate, Reload, RunRequest, Serve,
     aside::Aside,
     checks::{self, CATEGORIES},
     conduct::{conduct, scratch},
@@ -11,7 +11,8 @@ use super::{
 use crate::{
     agents::Supervisor,
     config::{CheckSettings, Paths, Settings},
-    domain::{Caller, Demands, Fault, FaultKind, Finding, Report, Role, RunId},
+    domain::{Act, AuditOutcome, Caller, Demands, Fault, FaultKind, Finding, Report, Role, RunId},
+    errors::{Errors, Failure},
     health::Monitor,
     resilience::Clock,
     store::Store,
@@ -47,12 +48,15 @@ pub struct ReadinessParts {
     pub supervisor: Supervisor,
     pub monitor: Monitor,
     pub clock: Clock,
+    pub errors: Errors,
     /// The daemon's own door; without it the check that a caller without permission is refused cannot measure.
     pub gate: Option<Arc<dyn Gate>>,
     /// Set once the daemon serves.
     pub started: Arc<OnceLock<Started>>,
     /// The daemon's own reload, to be carried out on scratch ground; without it that check cannot measure.
     pub reload: Option<Arc<dyn Reload>>,
+    /// The daemon's own gate and routes, to be asked on scratch ground; without it those checks cannot measure.
+    pub serve: Option<Arc<dyn Serve>>,
 }
 
 /// When the daemon began to start and how long it took until it answered.
@@ -100,6 +104,10 @@ pub(super) struct Run {
     pub demands: Demands,
     /// Who started it.
     pub uid: u32,
+    /// Its beginning, as the audit trail knows it.
+    pub act: Act,
+    /// Who called it off, set before `cancel`.
+    pub called_off: OnceLock<Act>,
     pub cancel: CancellationToken,
     pub log: watch::Sender<Log>,
 }
@@ -128,16 +136,17 @@ impl Readiness {
     }
 
     /// Refuses with the running one's number while one runs.
-    pub async fn start(&self, request: RunRequest, caller: &Caller) -> Result<RunId, Fault> {
+    pub async fn start(&self, request: RunRequest, caller: &Caller, act: Act) -> Result<RunId, Fault> {
         let settings = self.inner.parts.settings.borrow().clone();
         request.verify(&settings.environment, self.inner.parts.clock.now())?;
-        let declared = declared::declared(&settings.checks);
+        let declared = declared::declared(&settings);
         let selection = select::select(CATEGORIES, &declared, &request, &settings.readiness)?;
         let against = request.against(&self.inner.parts.store, &settings.environment).await?;
         let place = Place::take(&self.inner)?;
         let aside = Aside::new()?;
-        let begun = self.inner.parts.store.begin_run(settings.environment.clone(), selection.terms.partial);
-        let id = begun.await?;
+        let environment = settings.environment.clone();
+        let store = &self.inner.parts.store;
+        let id = store.begin_run(act.clone(), environment, selection.terms.partial).await?;
         let total = u32::try_from(selection.checks.len()).unwrap_or(u32::MAX);
         let run = Arc::new(Run {
             id,
@@ -145,6 +154,8 @@ impl Readiness {
             as_of: request.as_of,
             demands: request.demands,
             uid: caller.identity.uid,
+            act,
+            called_off: OnceLock::new(),
             cancel: CancellationToken::new(),
             log: watch::Sender::new(Log::default()),
         });
@@ -158,13 +169,21 @@ impl Readiness {
         });
         tokio::spawn(async move {
             let _until_it_ends = aside;
-            let end = conduct.await.unwrap_or_else(|error| {
+            let mut end = conduct.await.unwrap_or_else(|error| {
                 Err(Fault::internal(format!("cannot finish validation {id}: {error}"))
                     .hint("`agentctl daemon logs` has more; run it again"))
             });
-            match &end {
+            match &mut end {
                 Err(_) if run.cancel.is_cancelled() => tracing::info!(run = id.0, "validation cancelled"),
-                Err(fault) => tracing::error!(run = id.0, error = %fault, "validation did not finish"),
+                Err(fault) => {
+                    tracing::error!(run = id.0, error = %fault, "validation did not finish");
+                    inner
+                        .parts
+                        .errors
+                        .record(Failure::new("validation", fault.clone()).context(format!("run {id}")));
+                    // Whoever follows the run is told the same.
+                    fault.recorded = true;
+                }
                 Ok(_) => {}
             }
             run.log.send_modify(|log| log.end = Some(end));
@@ -192,7 +211,7 @@ impl Readiness {
     }
 
     /// Calls a run off; returns when it is gone. Only whoever started it may, and an admin.
-    pub async fn cancel(&self, id: RunId, caller: &Caller) -> Result<(), Fault> {
+    pub async fn cancel(&self, id: RunId, caller: &Caller, act: Act) -> Result<(), Fault> {
         let known = self.inner.desk().run.clone().filter(|known| known.id == id);
         let over = |how: &str| {
             Fault::new(FaultKind::Conflict, format!("cannot cancel validation {id}: {how}"))
@@ -213,18 +232,31 @@ impl Readiness {
             )
             .hint("ask them, or an administrator"));
         }
+        let first = run.called_off.set(act.clone()).is_ok();
         run.cancel.cancel();
         let mut log = run.log.subscribe();
-        let end = timeout(CALLED_OFF, log.wait_for(|log| log.end.is_some())).await;
-        match end {
-            Ok(Ok(log)) if matches!(log.end, Some(Ok(_))) => Err(over("it finished meanwhile")),
-            Ok(_) => Ok(()),
-            Err(_) => Err(Fault::new(
+        let ended = timeout(CALLED_OFF, log.wait_for(|log| log.end.is_some())).await.is_ok();
+        if !ended {
+            return Err(Fault::new(
                 FaultKind::Timeout,
                 format!("cannot wait for validation {id} to end any longer"),
             )
-            .hint("`agentctl validate list` shows when it has")),
+            .hint("`agentctl validate list` shows when it has"));
         }
+        let failed = match &log.borrow().end {
+            Some(Ok(_)) => return Err(over("it finished meanwhile")),
+            // Called off is a conflict for those who wait for its report.
+            Some(Err(fault)) => fault.kind != FaultKind::Conflict,
+            None => true,
+        };
+        if failed {
+            return Err(over("it failed meanwhile; `agentctl daemon logs` has more"));
+        }
+        if !first {
+            let (act, said) = (act.on(format!("run/{id}")), "somebody else called it off before");
+            self.inner.parts.store.record_act(act, AuditOutcome::Done, said.into()).await?;
+        }
+        Ok(())
     }
 
     /// Every built-in check, in print order.

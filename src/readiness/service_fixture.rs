@@ -4,9 +4,10 @@ use crate::{
     agents::{Supervisor, SupervisorParts},
     config::{Paths, Settings, StoreSettings},
     domain::{AgentName, Caller, Fault, Finding, Identity, Report, Role, RunId},
+    errors::Errors,
     health::{Monitor, MonitorParts},
-    resilience::Clock,
-    store::Store,
+    resilience::{Clock, Policies},
+    store::{Store, act},
 };
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
@@ -36,11 +37,13 @@ pub async fn bench_in(home: TempDir) -> Bench {
     settings.daemon.socket = Some(home.path().join("run/agentd.sock"));
     let settings = Arc::new(settings);
     let paths = Paths::new(&settings);
+    let errors = Errors::open(&settings.errors, store.clone(), clock.clone());
     let supervisor = Supervisor::launch(SupervisorParts {
         settings: settings.clone(),
         paths: paths.clone(),
         store: store.clone(),
         clock: clock.clone(),
+        errors: errors.clone(),
     })
     .await
     .expect("a supervisor");
@@ -49,6 +52,8 @@ pub async fn bench_in(home: TempDir) -> Bench {
         supervisor: supervisor.clone(),
         store: store.clone(),
         clock: clock.clone(),
+        errors: errors.clone(),
+        policies: Policies::new(clock.clone()),
     });
     let parts = ReadinessParts {
         settings: watch::channel(settings).1,
@@ -63,8 +68,10 @@ pub async fn bench_in(home: TempDir) -> Bench {
         supervisor,
         monitor,
         clock,
+        errors,
         gate: None,
         reload: None,
+        serve: None,
         started: Arc::default(),
     };
     Bench { readiness: Readiness::new(parts), store, home, on_disk }
@@ -81,18 +88,18 @@ pub fn caller() -> Caller {
 
 pub fn somebody(uid: u32, role: Role) -> Caller {
     let agent: Option<AgentName> = (role == Role::Agent).then(|| "orders".parse().expect("a name"));
-    Caller { identity: Identity { uid, gid: uid, pid: None }, role, agent }
+    Caller::by_socket(Identity { uid, gid: uid, pid: None }, role, agent)
 }
 
 impl Bench {
     pub async fn start(&self, only: &str) -> Result<RunId, Fault> {
         let request = RunRequest { only: vec![only.into()], ..RunRequest::default() };
-        self.readiness.start(request, &caller()).await
+        self.readiness.start(request, &caller(), act()).await
     }
 
     /// A whole run of what is asked.
     pub async fn report(&self, request: RunRequest) -> Report {
-        let run = self.readiness.start(request, &caller()).await.expect("a run");
+        let run = self.readiness.start(request, &caller(), act()).await.expect("a run");
         self.follow(run).await.expect("its report").0
     }
 

@@ -7,6 +7,7 @@ use crate::{
         service_fixture::{Bench, bench, bench_in, caller, open, somebody},
         survivors,
     },
+    store::act,
 };
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -20,6 +21,8 @@ impl Bench {
             as_of: None,
             demands: Demands::default(),
             uid: 1000,
+            act: act(),
+            called_off: OnceLock::new(),
             cancel: CancellationToken::new(),
             log: watch::Sender::new(Log::default()),
         });
@@ -113,7 +116,7 @@ async fn a_question_is_answered_at_once_if_there_is_news_and_held_25_s_if_not() 
 async fn a_run_that_its_daemon_did_not_survive_is_said_to_be_interrupted() {
     let home = tempfile::tempdir().expect("a directory");
     let before = open(&home);
-    let run = before.begin_run("dev".into(), false).await.expect("a run");
+    let run = before.begin_run(act(), "dev".into(), false).await.expect("a run");
     before.close().await;
     let bench = bench_in(home).await;
     let fault = bench.readiness.progress(run, 0).await.expect_err("no report");
@@ -152,7 +155,7 @@ async fn what_could_not_be_answered_is_refused_before_anything_runs() {
         ),
     ];
     for (request, kind) in table {
-        let fault = bench.readiness.start(request.clone(), &caller()).await.expect_err("a refusal");
+        let fault = bench.readiness.start(request.clone(), &caller(), act()).await.expect_err("a refusal");
         assert_eq!(fault.kind, kind, "{request:?}: {fault}");
     }
     assert!(bench.store.runs(9).await.expect("a look").is_empty(), "a refused request left a run");
@@ -196,25 +199,25 @@ async fn a_run_cancelled_in_the_middle_leaves_nothing_and_frees_the_place() {
         }
     });
     let stranger = somebody(1001, Role::Operator);
-    let fault = bench.readiness.cancel(run, &stranger).await.expect_err("it is not theirs");
+    let fault = bench.readiness.cancel(run, &stranger, act()).await.expect_err("it is not theirs");
     assert!(fault.kind == FaultKind::Forbidden && fault.message.contains("uid 1000"), "{fault}");
-    bench.readiness.cancel(run, &caller()).await.expect("cancelled");
+    bench.readiness.cancel(run, &caller(), act()).await.expect("cancelled");
     assert_eq!(alive(&seen), 0, "scratch agents live on");
     assert!(!scratch.exists(), "scratch ground is left: {:?}", marks());
     let told = follower.await.expect("it ended");
     assert!(told.kind == FaultKind::Conflict && told.message.contains("was cancelled"), "{told}");
     assert_eq!(bench.store.runs(9).await.expect("a look")[0].state, RunState::Cancelled);
     assert_eq!(bench.store.report(run).await.expect("a look"), None);
-    assert!(bench.readiness.cancel(run, &caller()).await.is_err(), "it has ended");
+    assert!(bench.readiness.cancel(run, &caller(), act()).await.is_err(), "it has ended");
     assert_eq!(
-        bench.readiness.cancel(RunId(99), &caller()).await.expect_err("none").kind,
+        bench.readiness.cancel(RunId(99), &caller(), act()).await.expect_err("none").kind,
         FaultKind::NotFound
     );
 
     let next = bench.start("CF-002").await.expect("the place is free");
     let stranger = somebody(1001, Role::Admin);
     bench.follow(next).await.expect("its report");
-    let fault = bench.readiness.cancel(next, &stranger).await.expect_err("it has ended");
+    let fault = bench.readiness.cancel(next, &stranger, act()).await.expect_err("it has ended");
     assert_eq!(fault.kind, FaultKind::Conflict);
     let fault = bench.readiness.progress(run, 0).await.expect_err("by now only the store knows");
     assert!(fault.message.contains("was cancelled"), "{fault}");

@@ -1,7 +1,7 @@
 //! Waivers asked for: what may be waived, by whom, for how long; and how those that there are stand.
 use super::{Readiness, waiver};
 use crate::{
-    domain::{Affected, Caller, Fault, FaultKind, Finding, Period, RunState, Standing, Waiver},
+    domain::{Act, Affected, Caller, Fault, FaultKind, Finding, Period, RunState, Standing, Waiver},
     store::Store,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -43,7 +43,7 @@ pub struct WaiverEntry {
 
 impl Readiness {
     /// Keeps a waiver. Who added it is what the kernel says of the caller.
-    pub async fn waive(&self, request: WaiverRequest, caller: &Caller) -> Result<Waiver, Fault> {
+    pub async fn waive(&self, request: WaiverRequest, caller: &Caller, act: Act) -> Result<Waiver, Fault> {
         let parts = &self.inner.parts;
         if caller.agent.is_some() {
             return Err(Fault::new(FaultKind::Forbidden, "cannot add a waiver: no agent may"));
@@ -74,14 +74,14 @@ impl Readiness {
             added_by: who(caller),
             revoked_at: None,
         };
-        let added = parts.store.add_waiver(waiver).await?;
+        let added = parts.store.add_waiver(act, waiver).await?;
         tracing::info!(waiver = added.id, check = added.check, uid = caller.identity.uid, "waiver added");
         Ok(added)
     }
 
     /// Ends a waiver before its time.
-    pub async fn revoke(&self, id: u64, caller: &Caller) -> Result<Waiver, Fault> {
-        let revoked = self.inner.parts.store.revoke_waiver(id, who(caller)).await?;
+    pub async fn revoke(&self, id: u64, caller: &Caller, act: Act) -> Result<Waiver, Fault> {
+        let revoked = self.inner.parts.store.revoke_waiver(act, id, who(caller)).await?;
         let revoked = revoked.ok_or_else(|| {
             Fault::not_found(format!("cannot find waiver {id}"))
                 .hint("`agentctl waiver list --all` shows them")

@@ -6,6 +6,7 @@ use crate::{
         Baseline, RunRequest, agrees,
         service_fixture::{Bench, bench, caller, somebody},
     },
+    store::act,
 };
 
 fn ask(check: &str) -> WaiverRequest {
@@ -37,7 +38,7 @@ impl Bench {
     async fn kept(&self, id: &str, affected: &[(&str, &str)]) -> RunId {
         let mut report =
             self.report(RunRequest { only: vec!["CF-002".into()], ..RunRequest::default() }).await;
-        report.run = self.store.begin_run("dev".into(), false).await.expect("begun");
+        report.run = self.store.begin_run(act(), "dev".into(), false).await.expect("begun");
         report.partial = false;
         report.findings[0].id = id.into();
         let named = |(resource, fingerprint): &(&str, &str)| Affected {
@@ -46,12 +47,12 @@ impl Bench {
         };
         report.findings[0].affected = affected.iter().map(named).collect();
         let run = report.run;
-        self.store.finish_run(report).await.expect("kept");
+        self.store.finish_run(act(), report).await.expect("kept");
         run
     }
 
     async fn refused(&self, request: WaiverRequest) -> Fault {
-        let fault = self.readiness.waive(request.clone(), &caller()).await.expect_err("a refusal");
+        let fault = self.readiness.waive(request.clone(), &caller(), act()).await.expect_err("a refusal");
         assert!(fault.message.starts_with("cannot"), "{fault}");
         assert_eq!(self.store.waivers(None).await.expect("read"), [], "{request:?} was kept");
         fault
@@ -63,7 +64,7 @@ async fn a_waived_gate_holds_nothing_up_until_it_expires_or_is_revoked() {
     let bench = Bench::broken().await;
     let before = bench.report(enough()).await;
     assert_eq!(before.verdict, Verdict::NotReady, "{:?}", before.reasons);
-    let added = bench.readiness.waive(ask("cf-001"), &caller()).await.expect("added");
+    let added = bench.readiness.waive(ask("cf-001"), &caller(), act()).await.expect("added");
     assert_eq!(
         (added.check.as_str(), added.owner.as_str(), added.added_by.as_str()),
         ("CF-001", "ana", "uid 1000")
@@ -88,7 +89,7 @@ async fn a_waived_gate_holds_nothing_up_until_it_expires_or_is_revoked() {
     assert_eq!(lapsed.waivers, std::slice::from_ref(&added), "nobody could tell why the gate is back");
     assert!(agrees(&lapsed));
 
-    bench.readiness.revoke(added.id, &caller()).await.expect("revoked");
+    bench.readiness.revoke(added.id, &caller(), act()).await.expect("revoked");
     let after = bench.report(enough()).await;
     assert_eq!(after.verdict, Verdict::NotReady);
     assert!(after.waivers[0].revoked_at.is_some() && speaking(&after).is_none());
@@ -102,7 +103,7 @@ async fn what_is_unmeasured_stays_so_whatever_is_waived() {
     let only = || RunRequest { only: vec!["SE-004".into()], ..RunRequest::default() };
     let before = bench.report(only()).await;
     assert_eq!(before.verdict, Verdict::Inconclusive, "{before:?}");
-    bench.readiness.waive(ask("SE-004"), &caller()).await.expect("added");
+    bench.readiness.waive(ask("SE-004"), &caller(), act()).await.expect("added");
     let after = bench.report(only()).await;
     assert_eq!((after.verdict, after.score), (Verdict::Inconclusive, before.score));
     assert!(after.findings[0].waived.is_none());
@@ -150,10 +151,10 @@ async fn a_waiver_that_nobody_should_add_is_refused_with_what_to_do() {
     assert!(fault.hint.is_some_and(|hint| hint.contains("CF-001")), "no nearest name");
     assert_eq!(bench.refused(ask("database")).await.kind, FaultKind::NotFound, "a category is no check");
     let agent = somebody(61_200, Role::Agent);
-    let fault = bench.readiness.waive(ask("CF-001"), &agent).await.expect_err("an agent");
+    let fault = bench.readiness.waive(ask("CF-001"), &agent, act()).await.expect_err("an agent");
     assert_eq!(fault.kind, FaultKind::Forbidden);
     assert_eq!(
-        bench.readiness.revoke(7, &caller()).await.expect_err("there is none").kind,
+        bench.readiness.revoke(7, &caller(), act()).await.expect_err("there is none").kind,
         FaultKind::NotFound
     );
 }
@@ -169,13 +170,13 @@ async fn a_resource_is_waived_as_the_last_report_found_it_and_void_when_it_chang
     let fault = bench.refused(of("file//c")).await;
     assert!(fault.hint.is_some_and(|hint| hint.contains("file//a, file//b")), "it does not say which");
 
-    let added = bench.readiness.waive(of("file//a"), &caller()).await.expect("added");
+    let added = bench.readiness.waive(of("file//a"), &caller(), act()).await.expect("added");
     assert_eq!(added.fingerprint.as_deref(), Some("0666"), "not of the last report");
     let standing = async || bench.readiness.waivers(true).await.expect("listed")[0].standing;
     assert_eq!(standing().await, Standing::InForce);
     bench.kept("SE-001", &[("file//a", "0777")]).await;
     assert_eq!(standing().await, Standing::Void);
-    bench.readiness.revoke(added.id, &caller()).await.expect("revoked");
+    bench.readiness.revoke(added.id, &caller(), act()).await.expect("revoked");
     assert_eq!(standing().await, Standing::Revoked);
     assert_eq!(bench.readiness.waivers(false).await.expect("listed"), []);
 }
@@ -187,7 +188,7 @@ async fn demands_make_a_run_stricter_and_are_kept_with_it() {
     let report = bench.report(RunRequest { demands, ..enough() }).await;
     assert_eq!((report.demands, report.unmet.len()), (demands, 2), "{:?}", report.unmet);
     assert!(report.unmet[1].ends_with("CF-001") && agrees(&report), "{:?}", report.unmet);
-    bench.readiness.waive(ask("CF-001"), &caller()).await.expect("added");
+    bench.readiness.waive(ask("CF-001"), &caller(), act()).await.expect("added");
     let report = bench.report(RunRequest { demands, ..enough() }).await;
     assert_eq!(report.unmet.len(), 1, "a waiver adds no score: {:?}", report.unmet);
     let mut forgetful: Report = report;
@@ -199,7 +200,7 @@ async fn demands_make_a_run_stricter_and_are_kept_with_it() {
 async fn what_is_new_or_worse_is_told_against_the_baseline_that_was_asked_for() {
     let bench = bench().await;
     let demands = Demands { fail_under: None, fail_on: Some(FailOn::New) };
-    let start = async |request: RunRequest| bench.readiness.start(request, &caller()).await;
+    let start = async |request: RunRequest| bench.readiness.start(request, &caller(), act()).await;
     let fault = start(RunRequest { demands, ..enough() }).await.expect_err("nothing to compare with");
     assert_eq!(fault.kind, FaultKind::NotFound, "{fault}");
     let fault = start(RunRequest { baseline: Some(Baseline::Run(RunId(77))), ..enough() }).await;

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{
     Error, Row,
-    types::{FromSqlError, Type},
+    types::{FromSqlError, Type, ValueRef},
 };
 use serde::{
     Serialize,
@@ -20,6 +20,13 @@ pub(super) fn from_time(at: Timestamp) -> Result<i64> {
 pub(super) fn time(row: &Row<'_>, column: usize) -> Result<Timestamp> {
     let nanoseconds: i64 = row.get(column)?;
     Timestamp::from_nanosecond(nanoseconds.into()).map_err(|error| unreadable(column, Type::Integer, error))
+}
+
+pub(super) fn optional_time(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>> {
+    match row.get_ref(column)? {
+        ValueRef::Null => Ok(None),
+        _ => time(row, column).map(Some),
+    }
 }
 
 /// Into the signed 64 bits that SQLite has.

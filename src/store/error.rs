@@ -1,6 +1,6 @@
 //! What can go wrong in the store, by what the caller can do about it.
 //! Every failure of SQLite passes through `from_sqlite`, so one place decides what kind it is and what to try next.
-use crate::domain::{Fault, FaultKind};
+use crate::domain::{Fault, FaultCategory, FaultKind};
 use rusqlite::ErrorCode;
 
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
@@ -111,6 +111,11 @@ impl From<StoreError> for Fault {
             StoreErrorKind::Unusable | StoreErrorKind::Failed => FaultKind::Internal,
             StoreErrorKind::Closed => FaultKind::Unavailable,
         };
-        Self { kind, message: error.message, hint: error.hint }
+        // A conflict is the caller's: a rule of the data said no, and the database did what it must.
+        let about = match error.kind {
+            StoreErrorKind::Conflict => FaultCategory::BusinessLogic,
+            _ => FaultCategory::Database,
+        };
+        Self { hint: error.hint, ..Self::new(kind, error.message).category(about) }
     }
 }

@@ -2,6 +2,7 @@
 //! What it keeps is told by table family in the files beside; here is how it opens, fares and closes.
 use super::{
     StoreError,
+    audit::Ledger,
     error::{Answer, Result},
     migrate,
     open::{self, Regime},
@@ -9,12 +10,19 @@ use super::{
     writer::Writer,
 };
 use crate::{config::StoreSettings, domain::StoreStats, resilience::Clock};
+use jiff::Timestamp;
 use rusqlite::Connection;
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    thread::JoinHandle,
+    time::Duration,
 };
+use tokio::{task::spawn_blocking, time::timeout};
+
+/// What the last anchor may take: one line to one file.
+const LAST_ANCHOR: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
@@ -27,6 +35,9 @@ struct Inner {
     // Before the writer: a file whose last connection is the writer's is left whole, without a WAL beside it.
     readers: Readers,
     writer: Writer,
+    ledger: Arc<Ledger>,
+    /// Ends by itself after the writer.
+    anchoring: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Store {
@@ -49,7 +60,11 @@ impl Store {
             .query_row("SELECT value FROM meta WHERE key = 'fleet_id'", [], |row| row.get(0))
             .map_err(|error| StoreError::from_sqlite("read the fleet's id", &error))?;
         let readers = Readers::start(path, settings, regime);
-        let writer = Writer::start(connection, settings.write_queue, settings.checkout_timeout.0, regime)?;
+        let ledger = Arc::new(Ledger::open(path, &connection, clock.now())?);
+        let anchoring = Mutex::new(Some(ledger.anchor(&clock, regime)?));
+        let pulse = Arc::clone(ledger.pulse());
+        let writer =
+            Writer::start(connection, settings.write_queue, settings.checkout_timeout.0, regime, pulse)?;
         Ok(Self(Arc::new(Inner {
             path: path.to_owned(),
             backups: backups.to_owned(),
@@ -57,12 +72,19 @@ impl Store {
             clock,
             readers,
             writer,
+            ledger,
+            anchoring,
         })))
     }
 
     /// Random, 32 hex digits, made with the file: marks this fleet's processes in their environment.
     pub fn fleet_id(&self) -> &str {
         &self.0.fleet_id
+    }
+
+    /// By the clock that its rows are dated with.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
     }
 
     pub fn stats(&self) -> StoreStats {
@@ -88,6 +110,10 @@ impl Store {
     pub async fn close(&self) {
         self.0.readers.close().await;
         self.0.writer.close().await;
+        let anchoring = self.0.anchoring.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = anchoring {
+            let _ = timeout(LAST_ANCHOR, spawn_blocking(move || thread.join())).await;
+        }
     }
 
     pub(super) async fn write<T, F>(&self, what: &'static str, operation: F) -> Result<T>
@@ -112,6 +138,10 @@ impl Store {
 
     pub(super) fn writer(&self) -> &Writer {
         &self.0.writer
+    }
+
+    pub(super) fn ledger(&self) -> &Arc<Ledger> {
+        &self.0.ledger
     }
 
     pub(super) fn clock(&self) -> &Clock {

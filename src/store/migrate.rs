@@ -11,6 +11,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_uids.sql"),
     include_str!("migrations/0003_waivers.sql"),
+    include_str!("migrations/0004_trust.sql"),
 ];
 
 /// "agdt": what the first migration writes into the file's header.
@@ -74,7 +75,7 @@ mod tests {
         store::{
             Store,
             open::writer,
-            scratch::{event, report, waiver},
+            scratch::{act, event, report, waiver},
         },
     };
     use std::{fs, path::PathBuf};
@@ -232,10 +233,10 @@ mod tests {
             detail: "200 in 3 ms".into(),
         };
         store.record_transition(change).await.expect("recorded");
-        let run = store.begin_run("staging".into(), false).await.expect("begun");
-        store.finish_run(report(run)).await.expect("finished");
-        store.begin_run("staging".into(), true).await.expect("begun");
-        store.add_waiver(waiver()).await.expect("added");
+        let run = store.begin_run(act(), "staging".into(), false).await.expect("begun");
+        store.finish_run(act(), report(run)).await.expect("finished");
+        store.begin_run(act(), "staging".into(), true).await.expect("begun");
+        store.add_waiver(act(), waiver()).await.expect("added");
         store.close().await;
         fs::create_dir_all(fixtures()).expect("made");
         fs::copy(home.path().join("agentd.db"), kept).expect("copied");

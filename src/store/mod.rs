@@ -1,33 +1,49 @@
 //! The only room with SQL: one SQLite file, one writer, many readers. Domain types in and out.
+//! Nothing here is tried again: who waits has a place among readers or in the write queue and a deadline for it, SQLite
+//! has waited for its own locks by then, and a file of our own is no other end that a breaker could spare.
 mod agents;
+mod approvals;
+mod audit;
 mod backup;
+mod breakers;
+mod clients;
 mod columns;
 mod error;
+mod errors;
 mod events;
 pub mod foreign;
 mod handle;
 mod health;
+mod keys;
 mod latency;
 mod migrate;
 mod open;
 mod proof;
 mod prune;
+mod quotas;
 mod readers;
 mod readiness;
 #[cfg(test)]
 mod scratch;
+mod sessions;
 mod waivers;
 mod writer;
 
 pub use agents::KeptOfAgents;
+pub use approvals::{Asking, Decision};
+pub use audit::{AuditFiles, AuditPage, ExportLine, ExportRow, verify_audit_export, verify_audit_files};
 pub use error::{StoreError, StoreErrorKind};
+pub use errors::ErrorBounds;
 pub use handle::Store;
+pub use keys::{Hash, HashedKey};
 pub use open::ConnectionFacts;
 pub use proof::{
     BackupFacts, ConstraintFacts, Damage, Doomed, DurabilityFacts, IntegrityFacts, PoolFacts, RollbackFacts,
-    VersionFacts, damage, prove_versions, write_until_killed,
+    SightFacts, Tampering, VersionFacts, damage, prove_versions, tamper, write_until_killed,
 };
 #[cfg(test)]
 pub(crate) use proof::{HASTY, PROGRAM, prove_flawed};
+pub use quotas::{QuotaHour, Reserved};
 #[cfg(test)]
-pub(crate) use scratch::{Flaw, open_flawed};
+pub(crate) use scratch::{Flaw, act, open_flawed};
+pub use sessions::HashedSession;

@@ -38,6 +38,9 @@ pub(super) struct Regime {
     pub refuse_newer: bool,
     /// A file that will be changed is copied first.
     pub copy_first: bool,
+    /// The audit trail is anchored after so many rows, or so long after the first that is not; 0 rows is never.
+    pub anchor_rows: u64,
+    pub anchor_every: Duration,
 }
 
 impl Regime {
@@ -52,6 +55,8 @@ impl Regime {
         drag: Duration::ZERO,
         refuse_newer: true,
         copy_first: true,
+        anchor_rows: 100,
+        anchor_every: Duration::from_secs(60),
     };
 }
 

@@ -1,15 +1,19 @@
 //! The store's controls, exercised: what is asked of it is really refused, undone, survived. Facts only, no judgement.
 //! Meant for a scratch store: some hold every reader, or write.
+mod clients;
 mod crash;
 mod exhaustion;
 mod integrity;
+mod trail;
 mod versions;
 
+pub use clients::SightFacts;
 #[cfg(test)]
 pub(crate) use crash::tests::{HASTY, PROGRAM};
 pub use crash::{Doomed, write_until_killed};
 pub use exhaustion::PoolFacts;
 pub use integrity::{Damage, IntegrityFacts, damage};
+pub use trail::{Tampering, tamper};
 #[cfg(test)]
 pub(crate) use versions::tests::prove_flawed;
 pub use versions::{BackupFacts, VersionFacts, prove_versions};

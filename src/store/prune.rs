@@ -23,10 +23,38 @@ impl Store {
         let copies = spawn_blocking(move || {
             backup::keep_newest(&backups, usize::try_from(keep).unwrap_or(usize::MAX))
         });
+        let deletions = self.deletions(&retention, most_rows);
+        let mut gone = 0;
+        for (sql, bound) in deletions {
+            loop {
+                let deleted = self
+                    .write("delete what is past retention", move |connection| {
+                        Ok(connection.prepare_cached(sql)?.execute(params![bound, AT_ONCE])?)
+                    })
+                    .await?;
+                gone += deleted as u64;
+                if deleted < AT_ONCE as usize {
+                    break;
+                }
+            }
+        }
+        gone += self.prune_audit(self.before(retention.audit), most_rows, AT_ONCE).await?;
+        // A copy that could not be deleted is met again at the next pruning.
+        let _ = copies.await;
+        Ok(gone)
+    }
+
+    /// What goes, and the bound that decides it: an age, an hour or a number.
+    fn deletions(&self, retention: &RetentionSettings, most_rows: u32) -> Vec<(&'static str, i64)> {
         let oldest_event = from_time(self.before(retention.events)).unwrap_or(i64::MIN);
         let oldest_transition = from_time(self.before(retention.probe_transitions)).unwrap_or(i64::MIN);
         let oldest_waiver = from_time(self.before(retention.waivers)).unwrap_or(i64::MIN);
-        let deletions: [(&'static str, i64); 6] = [
+        let oldest_key = from_time(self.before(retention.keys)).unwrap_or(i64::MIN);
+        let oldest_session = from_time(self.before(retention.sessions)).unwrap_or(i64::MIN);
+        let oldest_approval = from_time(self.before(retention.approvals)).unwrap_or(i64::MIN);
+        let oldest_error = from_time(self.before(retention.errors)).unwrap_or(i64::MIN);
+        let oldest_hour = self.before(retention.quotas).as_second().div_euclid(3600);
+        vec![
             ("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ?1 LIMIT ?2)", oldest_event),
             (
                 "DELETE FROM events WHERE seq IN (SELECT seq FROM events
@@ -55,24 +83,58 @@ impl Store {
                  (SELECT id FROM waivers WHERE min(expires_at, ifnull(revoked_at, expires_at)) < ?1 LIMIT ?2)",
                 oldest_waiver,
             ),
-        ];
-        let mut gone = 0;
-        for (sql, bound) in deletions {
-            loop {
-                let deleted = self
-                    .write("delete what is past retention", move |connection| {
-                        Ok(connection.prepare_cached(sql)?.execute(params![bound, AT_ONCE])?)
-                    })
-                    .await?;
-                gone += deleted as u64;
-                if deleted < AT_ONCE as usize {
-                    break;
-                }
-            }
-        }
-        // A copy that could not be deleted is met again at the next pruning.
-        let _ = copies.await;
-        Ok(gone)
+            // Before the keys: those that were opened with one would go with it, and not be counted.
+            (
+                "DELETE FROM sessions WHERE id IN
+                 (SELECT id FROM sessions WHERE min(expires_at, ifnull(ended_at, expires_at)) < ?1 LIMIT ?2)",
+                oldest_session,
+            ),
+            (
+                "DELETE FROM sessions WHERE id IN
+                 (SELECT id FROM (SELECT id, opened_at FROM sessions ORDER BY opened_at DESC LIMIT -1 OFFSET ?1)
+                  ORDER BY opened_at LIMIT ?2)",
+                most_rows.into(),
+            ),
+            // One that never expires and was not revoked is in force: those are bounded in number.
+            (
+                "DELETE FROM keys WHERE id IN
+                 (SELECT id FROM keys WHERE min(ifnull(expires_at, revoked_at), ifnull(revoked_at, expires_at)) < ?1
+                  LIMIT ?2)",
+                oldest_key,
+            ),
+            // Whatever became of it: after that time nothing more can.
+            (
+                "DELETE FROM approvals WHERE id IN (SELECT id FROM approvals WHERE expires_at < ?1 LIMIT ?2)",
+                oldest_approval,
+            ),
+            (
+                "DELETE FROM error_occurrences WHERE seq IN
+                 (SELECT seq FROM error_occurrences WHERE at < ?1 LIMIT ?2)",
+                oldest_error,
+            ),
+            // An hour is 3600 s of 10^9 ns.
+            (
+                "DELETE FROM error_hours WHERE (group_id, hour) IN
+                 (SELECT group_id, hour FROM error_hours WHERE hour < ?1 / 3600000000000 LIMIT ?2)",
+                oldest_error,
+            ),
+            // What is left of its hours and occurrences goes with it.
+            (
+                "DELETE FROM error_groups WHERE id IN (SELECT id FROM error_groups WHERE last_at < ?1 LIMIT ?2)",
+                oldest_error,
+            ),
+            // One that is not closed stays, as does what is still called: that has a row again when it next changes.
+            (
+                "DELETE FROM breakers WHERE name IN
+                 (SELECT name FROM breakers WHERE state = 'closed' AND since < ?1 LIMIT ?2)",
+                oldest_event,
+            ),
+            (
+                "DELETE FROM quotas WHERE (principal, hour) IN
+                 (SELECT principal, hour FROM quotas WHERE hour < ?1 LIMIT ?2)",
+                oldest_hour,
+            ),
+        ]
     }
 
     fn before(&self, age: Period) -> Timestamp {
@@ -85,8 +147,11 @@ impl Store {
 mod tests {
     use super::*;
     use crate::{
-        domain::{Event, ProbeState, ProbeTransition, Waiver},
-        store::scratch::{Scratch, event, report, waiver},
+        domain::{
+            Act, ApiKey, Caller, Clients, Event, Identity, ProbeState, ProbeTransition, Role, Session, Waiver,
+        },
+        store::scratch::{Scratch, act, event, report, waiver},
+        store::{HashedKey, HashedSession},
     };
 
     fn keep(reports: u32) -> RetentionSettings {
@@ -96,6 +161,12 @@ mod tests {
             reports,
             migration_backups: 1,
             waivers: Period::secs(3600),
+            keys: Period::secs(3600),
+            sessions: Period::secs(3600),
+            approvals: Period::secs(3600),
+            errors: Period::secs(3600),
+            quotas: Period::secs(3600),
+            audit: Period::secs(3600),
         }
     }
 
@@ -117,8 +188,8 @@ mod tests {
         }
         let mut runs = Vec::new();
         for _ in 0..4 {
-            let run = store.begin_run("dev".into(), false).await.expect("begun");
-            store.finish_run(report(run)).await.expect("finished");
+            let run = store.begin_run(act(), "dev".into(), false).await.expect("begun");
+            store.finish_run(act(), report(run)).await.expect("finished");
             runs.push(run);
         }
         assert_eq!(store.prune(keep(3)).await.expect("pruned"), 2 + 2 + 1);
@@ -127,7 +198,7 @@ mod tests {
         assert_eq!(store.transitions(None, 9).await.expect("read").len(), 1);
         assert_eq!(store.report(runs[0]).await.expect("read"), None);
         assert!(store.report(runs[1]).await.expect("read").is_some());
-        let next = store.begin_run("dev".into(), false).await.expect("begun");
+        let next = store.begin_run(act(), "dev".into(), false).await.expect("begun");
         assert_eq!(next.0, 5, "a number was given twice");
     }
 
@@ -144,12 +215,69 @@ mod tests {
         for added in
             [expires(-2), revoked, expires(5), Waiver { revoked_at: Some(Timestamp::now()), ..expires(5) }]
         {
-            store.add_waiver(added).await.expect("added");
+            store.add_waiver(act(), added).await.expect("added");
         }
         assert_eq!(store.prune(keep(3)).await.expect("pruned"), 2 + 4, "two and what was told of all");
         let left: Vec<_> = store.waivers(None).await.expect("read").iter().map(|waiver| waiver.id).collect();
         assert_eq!(left, [3, 4]);
-        assert_eq!(store.add_waiver(expires(5)).await.expect("added").id, 5, "a number was given twice");
+        assert_eq!(
+            store.add_waiver(act(), expires(5)).await.expect("added").id,
+            5,
+            "a number was given twice"
+        );
+    }
+
+    #[tokio::test]
+    async fn keys_and_sessions_go_when_they_were_over_long_ago_and_not_while_they_are_good() {
+        let store = Scratch::new();
+        let (now, hours) = (Timestamp::now(), SignedDuration::from_hours);
+        let caller = Caller::by_socket(Identity { uid: 0, gid: 0, pid: None }, Role::Admin, None);
+        let act = || Act::new(&caller, "keys/create", "");
+        let key = |number: u8, expires_at, revoked_at| HashedKey {
+            hash: [number; 32],
+            key: ApiKey {
+                id: format!("{number:012}"),
+                principal: "service:billing".parse().expect("a principal"),
+                role: Role::Service,
+                application_role: None,
+                clients: Clients::None,
+                networks: Vec::new(),
+                created_at: now - hours(9),
+                created_by: caller.principal.clone(),
+                expires_at,
+                last_used_at: None,
+                revoked_at,
+                replaced_by: None,
+            },
+        };
+        let (old, new, later) =
+            (Some(now - hours(2)), Some(now - SignedDuration::from_mins(5)), Some(now + hours(9)));
+        let ends =
+            [(old, None), (None, old), (later, old), (new, None), (None, new), (later, None), (None, None)];
+        for (number, (expires, revoked)) in (1..).zip(ends) {
+            store.add_key(key(number, expires, revoked), act()).await.expect("added");
+        }
+        for (number, (expires, ended)) in (1..).zip([(old, None), (later, old), (later, new), (later, None)])
+        {
+            let session = Session {
+                id: format!("{number:012}"),
+                principal: caller.principal.clone(),
+                role: Role::Admin,
+                key: None,
+                uid: 0,
+                gid: 0,
+                opened_at: now - hours(9),
+                expires_at: expires.expect("an end"),
+                last_used_at: now - hours(9),
+                ended_at: ended,
+            };
+            let opened = HashedSession { session, hash: [number; 32] };
+            store.open_session(opened, 99, act()).await.expect("opened");
+        }
+        assert_eq!(store.prune(keep(9)).await.expect("pruned"), 3 + 2);
+        assert_eq!(store.prune(keep(9)).await.expect("pruned"), 0, "it deleted what is good");
+        assert_eq!(store.keys().await.expect("read").len(), 4);
+        assert_eq!(store.sessions(Timestamp::UNIX_EPOCH).await.expect("read").len(), 2);
     }
 
     #[tokio::test]
@@ -166,9 +294,9 @@ mod tests {
     #[tokio::test]
     async fn a_run_under_way_is_never_pruned() {
         let store = Scratch::new();
-        let first = store.begin_run("dev".into(), false).await.expect("begun");
-        store.begin_run("dev".into(), false).await.expect("begun");
+        let first = store.begin_run(act(), "dev".into(), false).await.expect("begun");
+        store.begin_run(act(), "dev".into(), false).await.expect("begun");
         assert_eq!(store.prune(keep(0)).await.expect("pruned"), 0);
-        store.finish_run(report(first)).await.expect("still there to finish");
+        store.finish_run(act(), report(first)).await.expect("still there to finish");
     }
 }

@@ -1,33 +1,38 @@
 //! Validation runs and their reports. A run is begun, then finished or interrupted; it is finished once.
 use super::{
     Store, StoreError, StoreErrorKind,
+    audit::Effect,
     columns::{from_time, from_word, integer, number, optional_word, time, word},
     error::{Result, Trouble},
 };
-use crate::domain::{Interval, Report, RunId, RunSummary};
+use crate::domain::{Act, AuditOutcome, Interval, Report, RunId, RunSummary};
 use rusqlite::{OptionalExtension, Row, params};
 
 /// No answer is longer, whatever is asked for.
 const LONGEST_PAGE: u32 = 10_000;
 
 impl Store {
-    pub async fn begin_run(&self, environment: String, partial: bool) -> Result<RunId> {
+    /// Its row is an intent: the one that says how it ended is written with its report, or with its cancelling. A run
+    /// that a dead daemon left stays without.
+    pub async fn begin_run(&self, act: Act, environment: String, partial: bool) -> Result<RunId> {
         let now = self.clock().now();
-        self.write("begin a validation", move |connection| {
-            let run = connection
+        self.act("begin a validation", act, move |connection| {
+            let began = format!("of {environment}{}", if partial { ", in part" } else { "" });
+            let run: u64 = connection
                 .prepare_cached(
                     "INSERT INTO runs (state, started_at, environment, partial)
                      VALUES ('running', ?1, ?2, ?3) RETURNING run",
                 )?
                 .query_row(params![from_time(now)?, environment, partial], |row| number(row, 0))?;
-            Ok(RunId(run))
+            Ok(Effect::on(format!("run/{run}"), RunId(run)).begun().because(began))
         })
         .await
     }
 
     /// Keeps the report and what the list shows of it, together. Refuses a run that is not running (Conflict).
-    pub async fn finish_run(&self, report: Report) -> Result<()> {
-        self.write("keep a report", move |connection| {
+    /// `act` is that of its beginning.
+    pub async fn finish_run(&self, act: Act, report: Report) -> Result<()> {
+        self.act("keep a report", act, move |connection| {
             let body = serde_json::to_string(&report)
                 .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
             let changed = connection
@@ -53,14 +58,17 @@ impl Store {
             connection
                 .prepare_cached("INSERT INTO reports (run, body) VALUES (?1, ?2)")?
                 .execute(params![integer(report.run.0)?, body])?;
-            Ok(())
+            let Interval { low, high } = report.score;
+            let said = format!("{}, {low:.2} to {high:.2} of 100", report.verdict.as_str());
+            Ok(Effect::on(format!("run/{}", report.run), ()).because(said))
         })
         .await
     }
 
     /// Closes a run that was called off; it has no report. Refuses a run that is not running (Conflict).
-    pub async fn cancel_run(&self, run: RunId) -> Result<()> {
-        self.write("close a validation that was cancelled", move |connection| {
+    /// `begun` is the act of its beginning.
+    pub async fn cancel_run(&self, act: Act, begun: Act, run: RunId) -> Result<()> {
+        self.act("close a validation that was cancelled", act, move |connection| {
             // A new word in `state` would mean another table, and reports hang on this one.
             let changed = connection
                 .prepare_cached(
@@ -73,7 +81,8 @@ impl Store {
                     format!("cannot cancel validation {run}: it is not running"),
                 )));
             }
-            Ok(())
+            let object = format!("run/{run}");
+            Ok(Effect::on(object.clone(), ()).ends(begun.on(object), AuditOutcome::Failed, "cancelled"))
         })
         .await
     }
@@ -160,18 +169,18 @@ mod tests {
     use super::*;
     use crate::{
         domain::{RunState, Verdict},
-        store::scratch::{Scratch, report},
+        store::scratch::{Scratch, act, report},
     };
 
     #[tokio::test]
     async fn a_run_is_finished_once_and_only_if_it_runs() {
         let store = Scratch::new();
-        let run = store.begin_run("dev".into(), false).await.expect("begun");
+        let run = store.begin_run(act(), "dev".into(), false).await.expect("begun");
         assert_eq!(run, RunId(1));
         assert_eq!(store.report(run).await.expect("read"), None);
-        store.finish_run(report(run)).await.expect("finished");
+        store.finish_run(act(), report(run)).await.expect("finished");
         for refused in [run, RunId(77), RunId(u64::MAX)] {
-            let error = store.finish_run(report(refused)).await.expect_err("finished again");
+            let error = store.finish_run(act(), report(refused)).await.expect_err("finished again");
             assert!(error.message.starts_with("cannot"), "{error:?}");
         }
         let store = store.reopen().await;
@@ -185,13 +194,13 @@ mod tests {
     #[tokio::test]
     async fn what_a_dead_daemon_left_running_is_interrupted_and_stays_so() {
         let store = Scratch::new();
-        let done = store.begin_run("dev".into(), false).await.expect("begun");
-        store.finish_run(report(done)).await.expect("finished");
-        let cut = store.begin_run("dev".into(), true).await.expect("begun");
+        let done = store.begin_run(act(), "dev".into(), false).await.expect("begun");
+        store.finish_run(act(), report(done)).await.expect("finished");
+        let cut = store.begin_run(act(), "dev".into(), true).await.expect("begun");
         let store = store.reopen().await;
         assert_eq!(store.interrupt_runs().await.expect("interrupted"), 1);
         assert_eq!(store.interrupt_runs().await.expect("nothing left"), 0);
-        let error = store.finish_run(report(cut)).await.expect_err("a dead run was finished");
+        let error = store.finish_run(act(), report(cut)).await.expect_err("a dead run was finished");
         assert_eq!(error.kind, StoreErrorKind::Conflict);
         let states: Vec<_> =
             store.runs(9).await.expect("listed").iter().map(|run| (run.run, run.state)).collect();
@@ -201,12 +210,12 @@ mod tests {
     #[tokio::test]
     async fn a_cancelled_run_is_listed_as_such_and_can_neither_finish_nor_be_cancelled_again() {
         let store = Scratch::new();
-        let run = store.begin_run("dev".into(), false).await.expect("begun");
-        store.cancel_run(run).await.expect("cancelled");
+        let run = store.begin_run(act(), "dev".into(), false).await.expect("begun");
+        store.cancel_run(act(), act(), run).await.expect("cancelled");
         for error in [
-            store.finish_run(report(run)).await.expect_err("a cancelled run was finished"),
-            store.cancel_run(run).await.expect_err("cancelled twice"),
-            store.cancel_run(RunId(77)).await.expect_err("there is none"),
+            store.finish_run(act(), report(run)).await.expect_err("a cancelled run was finished"),
+            store.cancel_run(act(), act(), run).await.expect_err("cancelled twice"),
+            store.cancel_run(act(), act(), RunId(77)).await.expect_err("there is none"),
         ] {
             assert_eq!(error.kind, StoreErrorKind::Conflict);
         }
@@ -214,9 +223,9 @@ mod tests {
         assert_eq!(store.interrupt_runs().await.expect("nothing runs"), 0);
         assert_eq!(store.runs(9).await.expect("listed")[0].state, RunState::Cancelled);
         assert_eq!(store.report(run).await.expect("read"), None);
-        let done = store.begin_run("dev".into(), false).await.expect("begun");
-        store.finish_run(report(done)).await.expect("finished");
-        let error = store.cancel_run(done).await.expect_err("its report would be lost");
+        let done = store.begin_run(act(), "dev".into(), false).await.expect("begun");
+        store.finish_run(act(), report(done)).await.expect("finished");
+        let error = store.cancel_run(act(), act(), done).await.expect_err("its report would be lost");
         assert_eq!(error.kind, StoreErrorKind::Conflict);
     }
 
@@ -224,9 +233,9 @@ mod tests {
     async fn the_last_full_report_is_of_that_environment_and_not_of_a_part() {
         let store = Scratch::new();
         let kept = async |environment: &str, partial: bool| {
-            let run = store.begin_run(environment.into(), partial).await.expect("begun");
+            let run = store.begin_run(act(), environment.into(), partial).await.expect("begun");
             let report = Report { environment: environment.into(), partial, ..report(run) };
-            store.finish_run(report).await.expect("finished");
+            store.finish_run(act(), report).await.expect("finished");
             run
         };
         let last = async |environment: &str| {
@@ -236,7 +245,7 @@ mod tests {
         let full = kept("staging", false).await;
         kept("staging", true).await;
         kept("dev", false).await;
-        store.begin_run("staging".into(), false).await.expect("begun");
+        store.begin_run(act(), "staging".into(), false).await.expect("begun");
         assert_eq!(last("staging").await, Some(full));
         assert_eq!(last("production").await, None);
     }

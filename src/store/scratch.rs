@@ -3,7 +3,7 @@
 use super::{Store, StoreError, open::Regime};
 use crate::{
     config::StoreSettings,
-    domain::{Demands, Event, EventKind, Interval, Period, Report, RunId, Verdict, Waiver},
+    domain::{Act, Demands, Event, EventKind, Interval, Period, Report, RunId, Verdict, Waiver},
     resilience::Clock,
 };
 use jiff::Timestamp;
@@ -35,6 +35,8 @@ pub(crate) enum Flaw {
     TakesNewer,
     /// A migration makes no copy first.
     NoCopy,
+    /// The audit trail is never anchored.
+    NoAnchors,
 }
 
 impl Flaw {
@@ -51,6 +53,7 @@ impl Flaw {
             Self::SlowReaders => Regime { drag: Duration::from_millis(120), ..sound },
             Self::TakesNewer => Regime { refuse_newer: false, ..sound },
             Self::NoCopy => Regime { copy_first: false, ..sound },
+            Self::NoAnchors => Regime { anchor_rows: 0, ..sound },
         }
     }
 }
@@ -131,6 +134,10 @@ pub(super) fn event(text: impl Into<String>) -> Event {
         instance: "orders/1".parse().ok(),
         text: text.into(),
     }
+}
+
+pub(crate) fn act() -> Act {
+    Act::of_daemon(1000, "uid 1000 by socket", "tests/act")
 }
 
 pub(super) fn waiver() -> Waiver {

@@ -1,11 +1,12 @@
 //! Waivers: added, revoked once, never changed otherwise. What happens to one is recorded together with it.
 use super::{
     Store, StoreError, StoreErrorKind,
+    audit::Effect,
     columns::{from_time, number, time},
     error::{Result, Trouble},
     events,
 };
-use crate::domain::{Event, EventKind, Waiver};
+use crate::domain::{Act, Event, EventKind, Waiver};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -16,8 +17,8 @@ const COLUMNS: &str =
 
 impl Store {
     /// Returns it with its number; the one it came with is not looked at.
-    pub async fn add_waiver(&self, waiver: Waiver) -> Result<Waiver> {
-        self.write("add a waiver", move |connection| {
+    pub async fn add_waiver(&self, act: Act, waiver: Waiver) -> Result<Waiver> {
+        self.act("add a waiver", act, move |connection| {
             let in_force: u32 = connection
                 .prepare_cached("SELECT count(*) FROM waivers WHERE revoked_at IS NULL AND expires_at > ?1")?
                 .query_row([from_time(waiver.added_at)?], |row| number(row, 0))?;
@@ -52,21 +53,22 @@ impl Store {
                 added.owner
             );
             record(connection, added.added_at, EventKind::WaiverAdded, text)?;
-            Ok(added)
+            let of = subject(&added);
+            Ok(Effect::on(format!("waiver/{id}"), added).because(of))
         })
         .await
     }
 
     /// Ends it before its time. None if there is no such waiver; refuses one that lapsed already (Conflict).
-    pub async fn revoke_waiver(&self, id: u64, by: String) -> Result<Option<Waiver>> {
+    pub async fn revoke_waiver(&self, act: Act, id: u64, by: String) -> Result<Option<Waiver>> {
         let now = self.clock().now();
-        self.write("revoke a waiver", move |connection| {
-            let Ok(number) = i64::try_from(id) else { return Ok(None) };
+        self.act("revoke a waiver", act, move |connection| {
+            let Ok(number) = i64::try_from(id) else { return Ok(Effect::none(None)) };
             let known = connection
                 .prepare_cached(&format!("SELECT {COLUMNS} FROM waivers WHERE id = ?1"))?
                 .query_row([number], waiver)
                 .optional()?;
-            let Some(known) = known else { return Ok(None) };
+            let Some(known) = known else { return Ok(Effect::none(None)) };
             if known.revoked_at.is_some() || known.expires_at <= now {
                 let how = if known.revoked_at.is_some() { "is revoked" } else { "has expired" };
                 return Err(said(format!("cannot revoke waiver {id}: it {how} already")));
@@ -77,7 +79,8 @@ impl Store {
             let revoked = Waiver { revoked_at: Some(now), ..known };
             let text = format!("waiver {id} of {}, by {by}", subject(&revoked));
             record(connection, now, EventKind::WaiverRevoked, text)?;
-            Ok(Some(revoked))
+            let of = subject(&revoked);
+            Ok(Effect::on(format!("waiver/{id}"), Some(revoked)).because(of))
         })
         .await
     }
@@ -136,7 +139,7 @@ fn said(message: String) -> Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::scratch::{Scratch, waiver as sample};
+    use crate::store::scratch::{Scratch, act, waiver as sample};
     use jiff::SignedDuration;
 
     fn now_on() -> Waiver {
@@ -147,9 +150,9 @@ mod tests {
     #[tokio::test]
     async fn what_was_added_is_there_after_a_kill_word_for_word() {
         let store = Scratch::new();
-        let one = store.add_waiver(now_on()).await.expect("added");
+        let one = store.add_waiver(act(), now_on()).await.expect("added");
         let whole = Waiver { resource: None, fingerprint: None, ..now_on() };
-        let two = store.add_waiver(whole.clone()).await.expect("added");
+        let two = store.add_waiver(act(), whole.clone()).await.expect("added");
         assert_eq!((one.id, &two), (1, &Waiver { id: 2, ..whole }));
         // As a kill leaves it: the file and its log as they are, with no goodbye.
         let other = tempfile::tempdir().expect("a directory");
@@ -173,18 +176,21 @@ mod tests {
     #[tokio::test]
     async fn a_waiver_is_revoked_once_and_not_after_it_expired() {
         let store = Scratch::new();
-        let added = store.add_waiver(now_on()).await.expect("added");
-        let expired = store.add_waiver(sample()).await.expect("added");
-        let revoked =
-            store.revoke_waiver(added.id, "uid 0".into()).await.expect("revoked").expect("it is there");
+        let added = store.add_waiver(act(), now_on()).await.expect("added");
+        let expired = store.add_waiver(act(), sample()).await.expect("added");
+        let revoked = store
+            .revoke_waiver(act(), added.id, "uid 0".into())
+            .await
+            .expect("revoked")
+            .expect("it is there");
         assert!(revoked.revoked_at.is_some());
         for (id, how) in [(added.id, "revoked already"), (expired.id, "expired already")] {
-            let error = store.revoke_waiver(id, "uid 0".into()).await.expect_err("refused");
+            let error = store.revoke_waiver(act(), id, "uid 0".into()).await.expect_err("refused");
             assert_eq!(error.kind, StoreErrorKind::Conflict);
             assert!(error.message.contains(how) && error.hint.is_some(), "{error:?}");
         }
         for id in [77, u64::MAX] {
-            assert_eq!(store.revoke_waiver(id, "uid 0".into()).await.expect("asked"), None);
+            assert_eq!(store.revoke_waiver(act(), id, "uid 0".into()).await.expect("asked"), None);
         }
         let store = store.reopen().await;
         assert_eq!(store.waivers(None).await.expect("read"), [revoked, expired]);
@@ -205,7 +211,7 @@ mod tests {
             Waiver { fingerprint: None, ..sample() },
             Waiver { expires_at: sample().added_at, ..sample() },
         ] {
-            assert!(store.add_waiver(wrong.clone()).await.is_err(), "{wrong:?}");
+            assert!(store.add_waiver(act(), wrong.clone()).await.is_err(), "{wrong:?}");
         }
         assert_eq!(store.waivers(None).await.expect("read"), []);
         assert_eq!(store.events(0, 9).await.expect("read"), [], "an event of what did not happen");

@@ -2,6 +2,7 @@
 //! A savepoint per operation keeps one failure (or panic) from its neighbours; nobody is told "done" before COMMIT.
 use super::{
     StoreError, StoreErrorKind,
+    audit::Pulse,
     error::{Answer, Result},
     latency::Latency,
     open::Regime,
@@ -51,13 +52,19 @@ pub(super) struct Counts {
 
 impl Writer {
     /// `places` may wait at a time; at least one.
-    pub fn start(connection: Connection, places: u32, patience: Duration, regime: Regime) -> Result<Self> {
+    pub fn start(
+        connection: Connection,
+        places: u32,
+        patience: Duration,
+        regime: Regime,
+        pulse: Arc<Pulse>,
+    ) -> Result<Self> {
         let (queue, jobs) = mpsc::channel(usize::try_from(places.max(1)).unwrap_or(usize::MAX >> 4));
         let counts = Arc::new(Counts::default());
         let told = counts.clone();
         let thread = thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || work(connection, jobs, &told, regime))
+            .spawn(move || work(connection, jobs, &told, regime, &pulse))
             .map_err(|error| {
                 StoreError::new(StoreErrorKind::Failed, format!("cannot start the writer: {error}"))
             })?;
@@ -183,12 +190,19 @@ where
     }
 }
 
-fn work(connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, counts: &Counts, regime: Regime) {
+fn work(
+    connection: Connection,
+    mut jobs: mpsc::Receiver<Box<dyn Job>>,
+    counts: &Counts,
+    regime: Regime,
+    pulse: &Pulse,
+) {
     let mut batch = Vec::new();
     while jobs.blocking_recv_many(&mut batch, LARGEST_BATCH) > 0 {
         match transact(&connection, &mut batch, regime) {
             Ok(()) => {
                 counts.commits.fetch_add(1, Ordering::Relaxed);
+                pulse.committed(&connection);
             }
             Err(error) => {
                 tracing::warn!(operations = batch.len(), %error, "a batch of writes was lost");
@@ -207,6 +221,7 @@ fn work(connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, counts: 
         counts.latency.record_all(settled.inspect(|_| kept += 1).map(|since| now - since));
         counts.writes.fetch_add(kept, Ordering::Relaxed);
     }
+    pulse.close();
     // So that the file alone is the whole state; if a reader is in the way the WAL stays and is read at the next start.
     let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
     if let Err((_, error)) = connection.close() {

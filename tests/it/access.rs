@@ -1,68 +1,328 @@
-//! Every route refuses a role that is too low, and a real daemon refuses a caller whom it does not know.
+//! Who reaches what: every role and everybody without one, at every endpoint, over the socket; and a real daemon refuses
+//! a caller whom it does not know.
 use crate::support::{Answer, Daemon, agentctl, eventually, instance};
 use agentctl::{
+    auth::{Directory, Names, Policy, identify},
     commands,
-    domain::{Caller, FaultKind, Identity, Permission, Role},
+    config::AccessSettings,
+    domain::{AgentName, Caller, Fault, FaultKind, Identity, Role},
     protocol::Verb,
+};
+use rustix::{
+    process::{Gid, Uid},
+    thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
 use std::{
     collections::BTreeSet,
     fs,
-    os::unix::{fs::MetadataExt, process::CommandExt},
+    io::{self, BufRead, BufReader, Read, Write},
+    os::unix::{fs::MetadataExt, net::UnixStream, process::CommandExt},
+    path::Path,
     process::Command,
+    thread,
+    time::Duration,
 };
 
-fn caller(role: Role) -> Caller {
-    Caller { identity: Identity { uid: 4242, gid: 4242, pid: Some(1) }, role, agent: None }
+const LOOK: &[Role] = &[Role::Viewer, Role::Operator, Role::Admin];
+const ACT: &[Role] = &[Role::Operator, Role::Admin];
+const ADMIN: &[Role] = &[Role::Admin];
+const REPORT: &[Role] = &[Role::Operator, Role::Admin, Role::Agent];
+const OWN_SESSION: &[Role] = &[Role::Viewer, Role::Operator, Role::Admin, Role::Service];
+const ASK: &[Role] = &[Role::Operator, Role::Admin, Role::Service];
+
+/// Who may ask each endpoint, by path and not by permission: one that is given the wrong permission is found here.
+const MATRIX: &[(&str, &[Role])] = &[
+    ("/v1/agents/list", LOOK),
+    ("/v1/agents/logs", LOOK),
+    ("/v1/agents/logs/follow", LOOK),
+    ("/v1/agents/report", REPORT),
+    ("/v1/agents/restart", ACT),
+    ("/v1/agents/scale", ACT),
+    ("/v1/agents/show", LOOK),
+    ("/v1/agents/start", ACT),
+    ("/v1/agents/stop", ACT),
+    ("/v1/agents/watch", LOOK),
+    ("/v1/approvals/deny", ACT),
+    ("/v1/approvals/give", ACT),
+    ("/v1/approvals/list", ACT),
+    ("/v1/approvals/show", ACT),
+    ("/v1/approvals/withdraw", ACT),
+    ("/v1/audit/export", ACT),
+    ("/v1/audit/list", ACT),
+    ("/v1/audit/show", ACT),
+    ("/v1/audit/verify", ACT),
+    ("/v1/auth/can", ASK),
+    ("/v1/breakers/list", LOOK),
+    ("/v1/breakers/reset", ACT),
+    ("/v1/breakers/show", LOOK),
+    ("/v1/breakers/trip", ACT),
+    ("/v1/config/reload", ADMIN),
+    ("/v1/daemon/status", LOOK),
+    ("/v1/daemon/stop", ADMIN),
+    ("/v1/errors/assign", ACT),
+    ("/v1/errors/ignore", ACT),
+    ("/v1/errors/list", LOOK),
+    ("/v1/errors/patterns", LOOK),
+    ("/v1/errors/reopen", ACT),
+    ("/v1/errors/resolve", ACT),
+    ("/v1/errors/show", LOOK),
+    ("/v1/keys/create", ADMIN),
+    ("/v1/keys/list", ADMIN),
+    ("/v1/keys/revoke", ADMIN),
+    ("/v1/keys/rotate", ADMIN),
+    ("/v1/keys/show", ADMIN),
+    ("/v1/quotas/list", LOOK),
+    ("/v1/quotas/reset", ADMIN),
+    ("/v1/quotas/show", LOOK),
+    ("/v1/readiness/cancel", ACT),
+    ("/v1/readiness/list", LOOK),
+    ("/v1/readiness/progress", LOOK),
+    ("/v1/readiness/run", ACT),
+    ("/v1/readiness/show", LOOK),
+    ("/v1/sessions/close", OWN_SESSION),
+    ("/v1/sessions/list", ADMIN),
+    ("/v1/sessions/open", OWN_SESSION),
+    ("/v1/sessions/revoke", ADMIN),
+    ("/v1/sessions/whoami", OWN_SESSION),
+    ("/v1/status", LOOK),
+    ("/v1/version", LOOK),
+    ("/v1/waivers/add", ACT),
+    ("/v1/waivers/list", LOOK),
+    ("/v1/waivers/revoke", ACT),
+];
+
+/// Objects as endpoints name them: whoever is refused is refused for its own as for another's.
+const OWN: &str = r#"{"agents":["orders"],"agent":"orders","instance":"orders/0","all":true,"id":1,"principal":"agent:orders","permission":"read_analytics"}"#;
+const OTHER: &str = r#"{"agents":["billing"],"agent":"billing","instance":"billing/0","all":true,"id":2,"principal":"agent:billing","permission":"read_analytics"}"#;
+/// No request is a string: whoever is let through with it has done nothing.
+const NOTHING: &str = r#""nothing""#;
+
+fn may(path: &str) -> &'static [Role] {
+    let row = MATRIX.iter().find(|(known, _)| *known == path);
+    row.map(|(_, roles)| *roles).unwrap_or_else(|| {
+        panic!("{path} is in nobody's row: add it to MATRIX in tests/it/access.rs, with the roles that may ask it")
+    })
 }
 
-/// The strongest role that must still be refused.
-fn too_low(needs: Permission) -> &'static [Role] {
-    match needs {
-        Permission::FleetRead => &[Role::Agent],
-        Permission::AgentControl | Permission::ReadinessRun | Permission::ReadinessWaive => {
-            &[Role::Agent, Role::Viewer]
-        }
-        Permission::AgentReport => &[Role::Viewer],
-        Permission::PolicyChange | Permission::DaemonControl => &[Role::Agent, Role::Viewer, Role::Operator],
+fn peer(uid: u32) -> Identity {
+    Identity { uid, gid: uid, pid: Some(1) }
+}
+
+fn caller(role: Role) -> Caller {
+    let agent = (role == Role::Agent).then(|| "orders".parse().expect("a name"));
+    Caller::by_socket(peer(4242), role, agent)
+}
+
+#[test]
+fn every_endpoint_has_its_row_and_every_row_its_endpoint() {
+    let routes = commands::routes();
+    let paths: BTreeSet<_> = routes.iter().map(|route| route.path.as_str()).collect();
+    assert_eq!(paths.len(), routes.len(), "two routes share a path");
+    for path in &paths {
+        assert!(path.starts_with("/v1/"), "{path} has no version");
+        assert!(may(path).contains(&Role::Admin), "{path} refuses the admin");
+    }
+    for (at, (path, _)) in MATRIX.iter().enumerate() {
+        assert!(paths.contains(path), "no endpoint is called {path}: take it out of MATRIX");
+        assert!(MATRIX[at + 1..].iter().all(|(other, _)| other != path), "{path} has two rows");
     }
 }
 
 #[test]
-fn every_route_refuses_a_role_that_is_too_low_and_lets_the_admin_through() {
-    let routes = commands::routes();
-    assert!(routes.len() > 10, "the routes are not where they were");
-    for route in &routes {
-        for role in too_low(route.needs) {
-            let fault = route.admit(&caller(*role)).expect_err(&route.path);
-            assert_eq!(fault.kind, FaultKind::Forbidden, "{}", route.path);
-            assert!(fault.hint.is_some(), "{} refuses without a hint", route.path);
+fn every_role_is_let_through_where_its_row_says_so_and_nowhere_else() {
+    for route in commands::routes() {
+        for role in Role::ALL {
+            let asked = route.admit(&caller(*role));
+            assert_eq!(asked.is_ok(), may(&route.path).contains(role), "{role} at {}", route.path);
+            if let Err(fault) = asked {
+                assert_eq!(fault.kind, FaultKind::Forbidden, "{}", route.path);
+                assert!(fault.hint.is_some(), "{} refuses without a hint", route.path);
+            }
         }
-        assert!(route.admit(&caller(Role::Admin)).is_ok(), "{} refuses the admin", route.path);
     }
 }
 
 #[test]
 fn what_changes_something_needs_more_than_looking() {
     for route in commands::routes().iter().filter(|route| route.verb == Verb::Write) {
-        assert!(route.admit(&caller(Role::Viewer)).is_err(), "{} lets a viewer write", route.path);
+        let by_viewer = route.admit(&caller(Role::Viewer)).is_ok();
+        assert!(!by_viewer || route.needs.as_str() == "session.own", "{} lets a viewer write", route.path);
     }
 }
 
-#[test]
-fn an_agent_reaches_nothing_but_its_report() {
-    for route in commands::routes() {
-        let admitted = route.admit(&caller(Role::Agent)).is_ok();
-        assert_eq!(admitted, route.needs == Permission::AgentReport, "{}", route.path);
+struct NoAgents;
+
+impl Directory for NoAgents {
+    fn agent_of(&self, _identity: &Identity) -> Result<Option<AgentName>, Fault> {
+        Ok(None)
     }
 }
 
+/// Without a role there is no caller, and so no endpoint.
 #[test]
-fn paths_are_versioned_and_each_is_one_route() {
-    let routes = commands::routes();
-    let paths: BTreeSet<_> = routes.iter().map(|route| route.path.as_str()).collect();
-    assert_eq!(paths.len(), routes.len(), "two routes share a path");
-    assert!(paths.iter().all(|path| path.starts_with("/v1/")), "{paths:?}");
+fn whoever_has_no_role_comes_to_no_endpoint() {
+    let access = AccessSettings { viewer_users: vec!["4242".into()], ..AccessSettings::default() };
+    let (policy, _) = Policy::resolve(&access, &Names::default(), 1000);
+    assert!(identify(peer(4242), &policy, &NoAgents).is_ok());
+    for anonymous in [peer(4243), peer(NOBODY), Identity { uid: u32::MAX, gid: 0, pid: None }] {
+        let fault = identify(anonymous, &policy, &NoAgents).expect_err("refused");
+        assert_eq!(fault.kind, FaultKind::Forbidden);
+    }
+}
+
+/// This thread alone, and for good.
+fn become_user(uid: u32) {
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(NOBODY));
+    set_thread_groups(&[]).expect("no groups");
+    set_thread_res_gid(gid, gid, gid).expect("a group");
+    set_thread_res_uid(uid, uid, uid).expect("a user");
+}
+
+/// Asked as somebody else by a thread that became them; only root can. The status, or 0 where it was held.
+fn ask_as(socket: &Path, uid: u32, questions: Vec<(String, String, &'static str)>) -> Vec<u16> {
+    let socket = socket.to_owned();
+    let asking = thread::spawn(move || {
+        if am_root() {
+            become_user(uid);
+        }
+        questions
+            .iter()
+            .map(|(verb, path, body)| {
+                // One connection too many of a uid is hung up on; the next finds a place.
+                let again = |error: &io::Error| {
+                    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+                };
+                let mut asked = ask(&socket, verb, path, body);
+                assert!(eventually(|| {
+                    if asked.as_ref().is_err_and(again) {
+                        asked = ask(&socket, verb, path, body);
+                    }
+                    !asked.as_ref().is_err_and(again)
+                }));
+                asked.expect("an answer")
+            })
+            .collect()
+    });
+    asking.join().expect("it asked")
+}
+
+fn ask(socket: &Path, verb: &str, path: &str, body: &str) -> io::Result<u16> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    let length = body.len();
+    write!(
+        stream,
+        "{verb} {path} HTTP/1.1\r\nHost: agentd\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )?;
+    let mut line = String::new();
+    match BufReader::new(stream).read_line(&mut line) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        Err(error) => Err(error),
+        Ok(_) => Ok(line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()),
+    }
+}
+
+/// One more request on a connection that stays open; its status.
+fn ask_again(stream: &mut UnixStream) -> u16 {
+    write!(stream, "GET /v1/status HTTP/1.1\r\nHost: agentd\r\n\r\n").expect("asked");
+    let mut reader = BufReader::new(stream);
+    let (mut status, mut length) = (0, 0);
+    for number in 0.. {
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("a head");
+        let line = line.trim_end().to_lowercase();
+        if number == 0 {
+            status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        } else if let Some(bytes) = line.strip_prefix("content-length: ") {
+            length = bytes.parse().expect("a length");
+        } else if line.is_empty() {
+            break;
+        }
+    }
+    reader.read_exact(&mut vec![0; length]).expect("a body");
+    status
+}
+
+#[test]
+fn a_role_that_a_reload_takes_away_is_gone_on_connections_that_are_open() {
+    if !am_root() {
+        return; // it takes a second user
+    }
+    const VIEWER_UID: u32 = 50_003;
+    let group = format!("socket_group = \"{NOBODY}\"");
+    let daemon = Daemon::start(&guarded(&format!("{group}\nviewer_users = [\"{VIEWER_UID}\"]")));
+    let mut stream = thread::scope(|scope| {
+        let connecting = scope.spawn(|| {
+            become_user(VIEWER_UID);
+            UnixStream::connect(daemon.socket()).expect("let in")
+        });
+        connecting.join().expect("connected")
+    });
+    assert_eq!(ask_again(&mut stream), 200);
+    assert_eq!(ask_again(&mut stream), 200, "the connection did not stay open");
+    daemon.rewrite(&guarded(&group));
+    daemon.ctl(["config", "reload"]).exits(0);
+    assert_eq!(ask_again(&mut stream), 403);
+}
+
+#[test]
+fn over_the_socket_each_user_reaches_what_its_row_says_whosever_object_it_is() {
+    const ADMIN_UID: u32 = 50_001;
+    const OPERATOR_UID: u32 = 50_002;
+    const VIEWER_UID: u32 = 50_003;
+    const STRANGER_UID: u32 = 50_004;
+    let own_uid = rustix::process::geteuid().as_raw();
+    let group = if am_root() { NOBODY } else { rustix::process::getegid().as_raw() };
+    let daemon = Daemon::start(&guarded(&format!(
+        "socket_group = \"{group}\"\nadmin_users = [\"{ADMIN_UID}\"]\noperator_users = [\"{OPERATOR_UID}\"]\n\
+         viewer_users = [\"{VIEWER_UID}\"]"
+    )));
+    let mut askers = vec![(own_uid, Some(Role::Admin))];
+    if am_root() {
+        let pid = || instance(&daemon, "orders")["pid"].clone();
+        assert!(eventually(|| pid().is_i64()));
+        let agent = fs::metadata(format!("/proc/{}", pid())).expect("it runs").uid();
+        askers.extend([
+            (ADMIN_UID, Some(Role::Admin)),
+            (OPERATOR_UID, Some(Role::Operator)),
+            (VIEWER_UID, Some(Role::Viewer)),
+            (agent, Some(Role::Agent)),
+            (STRANGER_UID, None),
+            (NOBODY, None),
+        ]);
+    }
+    for (uid, role) in askers {
+        let mut questions = Vec::new();
+        let mut wanted = Vec::new();
+        for route in commands::routes() {
+            let through = role.is_some_and(|role| may(&route.path).contains(&role));
+            let bodies: &[&str] = match (through, route.verb) {
+                (true, Verb::Write) => &[NOTHING],
+                (false, Verb::Write) => &[NOTHING, OWN, OTHER],
+                (_, Verb::Read) => &[""],
+            };
+            let queries: &[&str] = match route.verb {
+                Verb::Read => &["?agent=orders", "?agent=billing"],
+                Verb::Write => &[""],
+            };
+            let verb = if route.verb == Verb::Read { "GET" } else { "POST" };
+            for (body, query) in bodies.iter().flat_map(|body| queries.iter().map(move |query| (body, query)))
+            {
+                questions.push((verb.to_owned(), format!("{}{query}", route.path), *body));
+                wanted.push(through);
+            }
+        }
+        let asked = questions.clone();
+        for ((status, through), (verb, path, body)) in
+            ask_as(&daemon.socket(), uid, questions).into_iter().zip(wanted).zip(asked)
+        {
+            let said = format!("uid {uid} as {role:?}: {verb} {path} {body}: {status}");
+            assert!(status < 500 && status != 405, "{said}");
+            assert_eq!(!matches!(status, 401 | 403), through, "{said}");
+        }
+    }
+    // Whatever was asked, nothing was stopped, started or changed.
+    assert!(daemon.ctl(["agent", "show", "orders", "-o", "json"]).exits(0).json().is_object());
 }
 
 /// agentctl as somebody else; only root can become that.

@@ -13,12 +13,24 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("resilience", &[]),
     ("store", &["domain", "config", "resilience"]),
     ("auth", &["domain", "config", "store", "resilience"]),
-    ("agents", &["domain", "config", "store", "resilience"]),
-    ("health", &["domain", "config", "store", "resilience", "agents"]),
-    ("readiness", &["domain", "config", "store", "resilience", "auth", "agents", "health"]),
+    ("errors", &["domain", "config", "store", "resilience"]),
+    ("agents", &["domain", "config", "store", "resilience", "errors"]),
+    ("health", &["domain", "config", "store", "resilience", "errors", "agents"]),
+    ("readiness", &["domain", "config", "store", "resilience", "auth", "errors", "agents", "health"]),
     (
         "daemon",
-        &["domain", "config", "resilience", "store", "auth", "agents", "health", "readiness", "protocol"],
+        &[
+            "domain",
+            "config",
+            "resilience",
+            "store",
+            "auth",
+            "errors",
+            "agents",
+            "health",
+            "readiness",
+            "protocol",
+        ],
     ),
     ("cli", &["domain", "protocol", "config"]),
     ("demo", &["domain"]),
@@ -31,6 +43,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "resilience",
             "store",
             "auth",
+            "errors",
             "agents",
             "health",
             "readiness",
@@ -61,6 +74,14 @@ const SQL: &[&str] = &[
     "PRAGMA ",
 ];
 
+/// Speaks of tables of clients' data: nobody else knows how to leave out what is not the caller's.
+const ROWS_OF_CLIENTS: &str = "store/clients.rs";
+/// Tables whose `client` column is not about whose row it is, and why.
+const NOT_CLIENTS_DATA: &[(&str, &str)] = &[(
+    "error_occurrences",
+    "which client a failure came up for; operators read it, and it holds no data of theirs",
+)];
+
 #[test]
 fn every_file_keeps_to_its_floor() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -74,6 +95,67 @@ fn every_file_keeps_to_its_floor() {
         wrong.extend(judge(&path, &text).into_iter().map(|why| format!("src/{path}: {why}")));
     }
     assert!(wrong.is_empty(), "{} violations:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn tables_of_clients_data_are_spoken_of_by_the_type_that_knows_whose_they_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root.join("store"), &mut files);
+    let migrations = fs::read_dir(root.join("store/migrations")).expect("migrations");
+    let migrations =
+        migrations.map(|entry| fs::read_to_string(entry.expect("an entry").path()).expect("text"));
+    let exempt = |table: &String| NOT_CLIENTS_DATA.iter().any(|(name, _)| name == table);
+    let tables: Vec<String> =
+        migrations.flat_map(|sql| tables_of_clients(&sql)).filter(|table| !exempt(table)).collect();
+    for file in files {
+        let path = file.strip_prefix(&root).expect("below src").to_string_lossy().into_owned();
+        let text = fs::read_to_string(&file).expect("a source file");
+        assert_eq!(speaks_of(&path, &text, &tables), None, "src/{path} goes past {ROWS_OF_CLIENTS}");
+    }
+    // And the guard itself, on what it must find and what it must leave alone.
+    let sql = "CREATE TABLE notes (\n  id INTEGER,\n  client TEXT NOT NULL,\n  text TEXT\n) STRICT;\n\
+               create table plain (id INTEGER, client_count INTEGER);\n-- CREATE TABLE x (client TEXT)\n";
+    let tables = tables_of_clients(sql);
+    assert_eq!(tables, ["notes"]);
+    for (path, text, found) in [
+        ("store/x.rs", "const Q: &str = \"SELECT text FROM notes WHERE id = ?1\";", true),
+        ("store/x.rs", "const Q: &str = \"DELETE\n  FROM\n notes\";", true),
+        ("store/x.rs", "const Q: &str = \"UPDATE notes SET text = ''\";", true),
+        ("store/x.rs", "const Q: &str = \"SELECT 1 FROM plain, notes\";", true),
+        ("store/x.rs", "const T: ClientTable = ClientTable { name: \"notes\", key: \"id\" };", false),
+        ("store/x.rs", "// SELECT text FROM notes\nconst Q: &str = \"SELECT 1 FROM plain\";", false),
+        ("store/clients.rs", "const Q: &str = \"SELECT text FROM notes\";", false),
+    ] {
+        assert_eq!(speaks_of(path, text, &tables).is_some(), found, "{path}: {text}");
+    }
+}
+
+/// Every table of these statements that has a `client` column.
+fn tables_of_clients(sql: &str) -> Vec<String> {
+    let plain: String =
+        sql.lines().map(|line| line.split("--").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    let statements =
+        plain.split(';').map(|statement| words(statement).map(|(word, _)| word).collect::<Vec<_>>());
+    let tables = statements.filter_map(|words| {
+        let create = words.iter().position(|word| word.eq_ignore_ascii_case("create"))?;
+        let is_table = words.get(create + 1).is_some_and(|word| word.eq_ignore_ascii_case("table"));
+        (is_table && words.contains(&"client"))
+            .then(|| words.get(create + 2).map(|name| (*name).to_owned()))?
+    });
+    tables.collect()
+}
+
+/// A statement in this file that names one of the tables.
+fn speaks_of(path: &str, text: &str, tables: &[String]) -> Option<String> {
+    if path == ROWS_OF_CLIENTS {
+        return None;
+    }
+    let is_statement = |literal: &&String| {
+        words(literal).any(|(word, _)| ["FROM", "INTO", "UPDATE", "JOIN", "TABLE"].contains(&word))
+    };
+    let names = |literal: &String| words(literal).any(|(word, _)| tables.iter().any(|table| table == word));
+    read(text).literals.iter().filter(is_statement).find(|literal| names(literal)).cloned()
 }
 
 #[test]

@@ -1,19 +1,26 @@
 //! The real binaries, run as an operator runs them.
 mod access;
+mod approvals;
+mod audit;
+mod breakers;
 mod clients;
 mod crash;
 mod cron_and_ci;
 mod daemon;
 mod databases;
 mod declared;
+mod errors;
 mod fleet;
 mod floors;
 mod generated;
 mod golden;
 mod install;
+mod keys;
 mod python;
 mod quickstart;
+mod quotas;
 mod reports;
+mod roles;
 mod saboteurs;
 mod support;
 mod validate;

@@ -378,11 +378,12 @@ fn a_run_says_the_same_each_time_and_leaves_nothing_behind_but_its_report() {
     for time in 2..=TIMES {
         assert_eq!(outcomes_now(), first, "time {time}");
     }
-    // A report and an event of each; every other table as it was.
+    // A report, an event, and in the audit trail the intent and the verdict of each; every other table as it was.
     let times = i64::try_from(TIMES).expect("few");
     for table in ["runs", "reports", "events"] {
         *before.rows.get_mut(table).expect(table) += times;
     }
+    *before.rows.get_mut("audit").expect("audit") += 2 * times;
     let gone = eventually(|| Traces::of(&daemon) == before);
     assert!(gone, "before: {before:?}\nafter: {:?}", Traces::of(&daemon));
 }

@@ -3,6 +3,7 @@ use super::{Actor, FIRST_WORD, Input, SETTLE, stopping::nothing_ran};
 use crate::{
     agents::{
         child::Child,
+        failing::silent,
         restart::Outcome,
         runtime::{Channel, Work},
         separation,
@@ -94,14 +95,22 @@ impl Actor {
         self.status.pid = child.as_ref().map(|child| child.pid);
         self.status.started_at = Some(self.shared.clock.now());
         self.up_since = Some(now);
+        self.held_by = None;
         self.overdue_at = Some(now + self.plan.settings.start_timeout.0);
         self.child = child;
     }
 
     pub(super) fn refused(&mut self, refusal: Refusal) -> Input {
         match refusal {
-            Refusal::PortHeld(holder) => Input::PortHeld(holder),
+            Refusal::PortHeld(holder) => {
+                if self.held_by.as_ref() != Some(&holder) {
+                    self.port_is_held(&holder);
+                    self.held_by = Some(holder.clone());
+                }
+                Input::PortHeld(holder)
+            }
             Refusal::Failed(class, fault) => {
+                self.did_not_start(class, &fault);
                 let reason = fault.message;
                 self.status.last_exit = Some(ExitReport {
                     at: self.shared.clock.now(),
@@ -162,6 +171,7 @@ impl Actor {
         match streams.connect() {
             Ok(rpc) => {
                 *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = Some(rpc.clone());
+                let (id, errors) = (self.id.clone(), self.shared.errors.clone());
                 let (adopted, limit) = (self.status.adopted, self.plan.settings.start_timeout.0);
                 if ping && (adopted || !probed) {
                     tokio::spawn(async move {
@@ -170,6 +180,7 @@ impl Actor {
                             Ok(()) if !probed => desk.tell(generation, Observation::Ready),
                             Err(fault) if adopted => {
                                 let reason = format!("does not answer after its adoption: {fault}");
+                                errors.record(silent(&id, &reason));
                                 desk.tell(generation, Observation::Unhealthy { reason });
                             }
                             Ok(()) | Err(_) => {} // its start timeout judges it

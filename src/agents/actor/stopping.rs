@@ -32,6 +32,7 @@ impl Actor {
             if let Some(report) = report {
                 if report.survivors > 0 {
                     tracing::error!(instance = %self.id, survivors = report.survivors, "processes survived its stop");
+                    self.survived(report.survivors);
                 }
                 break;
             }
@@ -46,12 +47,22 @@ impl Actor {
         self.hang_up();
         let ran = self.up_since.take().map(|since| since.elapsed()).unwrap_or_default();
         let asked = matches!(self.machine.state(), AgentState::Stopping | AgentState::Unhealthy);
-        let mut end =
-            start::examine(child.ended(), child.adopted, asked, self.streams.as_ref(), child.group()).await;
+        let mut end = start::examine(
+            child.ended(),
+            child.adopted,
+            asked,
+            self.streams.as_ref(),
+            child.group(),
+            self.shared.errors.redactor(),
+        )
+        .await;
         end.class = self.machine.condemned().or(end.class);
         self.status.pid = None;
         let at = self.shared.clock.now();
         self.tell(EventKind::AgentExited, end.reason.clone());
+        if let Some(class) = end.class {
+            self.crashed(class, &end.reason);
+        }
         self.status.last_exit = Some(end.report(at));
         self.debris = Some(child.group().clone());
         let outcome = end.class.map_or(Outcome::Clean, Outcome::Failed);

@@ -28,8 +28,14 @@ impl Actor {
         self.recorded = true;
         match timeout(RECORD, self.shared.store.save_instance(record)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(instance = %self.id, %error, "it could not be recorded"),
-            Err(_) => tracing::warn!(instance = %self.id, "it could not be recorded in time"),
+            Ok(Err(error)) => {
+                tracing::warn!(instance = %self.id, %error, "it could not be recorded");
+                self.not_kept(Some(error));
+            }
+            Err(_) => {
+                tracing::warn!(instance = %self.id, "it could not be recorded in time");
+                self.not_kept(None);
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Replies → lines for people. Nothing here asks or decides, but for the exit code that a verdict amounts to.
 mod age;
 mod report;
+pub mod sparkline;
 mod states;
 mod status;
 

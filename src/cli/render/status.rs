@@ -5,12 +5,17 @@ use crate::{
         Ui,
         table::{Table, one_line},
     },
-    domain::{AgentState, AgentStatus, CrashClass, FleetVerdict, ProbeState, Separation, StatusReport},
+    domain::{
+        AgentState, AgentStatus, BreakerStatus, CrashClass, FleetVerdict, ProbeState, Separation,
+        StatusReport,
+    },
 };
 use std::{collections::BTreeMap, fmt::Write};
 
 /// Agents and probes asked for before "… and N more".
 pub const MOST: usize = 20;
+/// Open breakers that the one line names.
+const MOST_BREAKERS: usize = 3;
 
 /// For a terminal: all that the report holds. `wide` cuts nothing and shows pids and ports too.
 pub fn status(report: &StatusReport, ui: &Ui, wide: bool) -> String {
@@ -174,6 +179,19 @@ fn probes(text: &mut String, report: &StatusReport, width: Option<usize>) {
 }
 
 fn foot(text: &mut String, report: &StatusReport) {
+    if !report.open_breakers.is_empty() {
+        let told = |breaker: &BreakerStatus| {
+            let by = if breaker.tripped.is_some() { " by hand" } else { "" };
+            format!("{} is {}{by}", one_line(&breaker.name), breaker.state.as_str())
+        };
+        let told: Vec<String> = report.open_breakers.iter().take(MOST_BREAKERS).map(told).collect();
+        let _ = write!(text, "breakers    {}", told.join(", "));
+        let hidden = report.open_breakers.len().saturating_sub(MOST_BREAKERS);
+        let _ = match hidden {
+            0 => writeln!(text),
+            hidden => writeln!(text, " and {hidden} more: `agentctl breaker list`"),
+        };
+    }
     let store = &report.store;
     let _ = writeln!(
         text,
@@ -184,6 +202,18 @@ fn foot(text: &mut String, report: &StatusReport) {
         store.query.p99,
         store.commit.p99
     );
+    if let Some(alarm) = &report.errors {
+        let count = |count: u64, what: &str| (count > 0).then(|| format!("{count} {what}"));
+        let counts =
+            [count(alarm.spiking, "spiking"), count(alarm.regressed, "came back after being resolved")];
+        let _ = writeln!(
+            text,
+            "errors      {}: {} (`agentctl error show {}`)",
+            counts.into_iter().flatten().collect::<Vec<_>>().join(", "),
+            one_line(&alarm.message),
+            alarm.worst
+        );
+    }
     let _ = match &report.last_validation {
         None => writeln!(text, "validation  never: `agentctl validate` runs one"),
         Some(last) => writeln!(

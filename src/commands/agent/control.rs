@@ -5,13 +5,22 @@ use super::{
     wait::{Standing, Waited, until},
 };
 use crate::{
+    auth::Trail,
     cli::{CliError, Ctl, Exit, one_line, render::why},
     daemon::{App, Route},
-    domain::{AgentName, AgentState, AgentStatus, Caller, Fault, InstanceId, Permission},
+    domain::{Act, AgentName, AgentState, AgentStatus, Audited, Caller, Fault, InstanceId, Permission},
+    errors::{Errors, Failure},
     protocol::{Endpoint, Verb},
 };
 use serde::{Deserialize, Serialize};
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 /// What takes longer goes on by itself.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -29,6 +38,20 @@ pub struct Request {
 pub struct ScaleRequest {
     pub agent: AgentName,
     pub replicas: u32,
+}
+
+impl Request {
+    /// Empty is all of them.
+    fn object(&self) -> String {
+        let names: Vec<String> = self.agents.iter().map(|name| format!("agent/{name}")).collect();
+        names.join(" ")
+    }
+}
+
+impl ScaleRequest {
+    fn object(&self) -> String {
+        format!("agent/{} to {}", self.agent, self.replicas)
+    }
 }
 
 /// What was taken on.
@@ -55,8 +78,13 @@ macro_rules! wish {
             const NAME: &'static str = $name;
             const VERB: Verb = Verb::Write;
             const NEEDS: Permission = Permission::AgentControl;
+            const AUDITED: Audited = Audited::Around;
             type Request = $request;
             type Reply = Accepted;
+
+            fn object(request: &$request) -> String {
+                request.object()
+            }
         }
     };
 }
@@ -74,32 +102,43 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn handle_start(app: App, _caller: Caller, request: Request) -> Result<Accepted, Fault> {
+async fn handle_start(app: App, caller: Caller, request: Request) -> Result<Accepted, Fault> {
+    let object = request.object();
     let (agents, before) = chosen(&app, request)?;
     let wished = agents.clone();
-    take_on(agents, before, async move { app.supervisor.start(&wished).await }).await
+    let tellers = Tellers::of(&app, Act::new(&caller, Start::NAME, object));
+    let work = async move { app.supervisor.start(&wished).await };
+    take_on(tellers, agents, before, work).await
 }
 
-async fn handle_stop(app: App, _caller: Caller, request: Request) -> Result<Accepted, Fault> {
+async fn handle_stop(app: App, caller: Caller, request: Request) -> Result<Accepted, Fault> {
+    let object = request.object();
     let (agents, before) = chosen(&app, request)?;
     let wished = agents.clone();
-    take_on(agents, before, async move { app.supervisor.stop(&wished).await }).await
+    let tellers = Tellers::of(&app, Act::new(&caller, Stop::NAME, object));
+    let work = async move { app.supervisor.stop(&wished).await };
+    take_on(tellers, agents, before, work).await
 }
 
-async fn handle_restart(app: App, _caller: Caller, request: Request) -> Result<Accepted, Fault> {
+async fn handle_restart(app: App, caller: Caller, request: Request) -> Result<Accepted, Fault> {
+    let object = request.object();
     let (agents, before) = chosen(&app, request)?;
     let wished = agents.clone();
-    take_on(agents, before, async move { app.supervisor.restart(&wished).await }).await
+    let tellers = Tellers::of(&app, Act::new(&caller, Restart::NAME, object));
+    let work = async move { app.supervisor.restart(&wished).await };
+    take_on(tellers, agents, before, work).await
 }
 
-async fn handle_scale(app: App, _caller: Caller, request: ScaleRequest) -> Result<Accepted, Fault> {
+async fn handle_scale(app: App, caller: Caller, request: ScaleRequest) -> Result<Accepted, Fault> {
     if !(1..=1000).contains(&request.replicas) {
         return Err(Fault::usage(format!("cannot run {} instances", request.replicas))
             .hint("1 to 1000; `agentctl agent stop` stops all of them"));
     }
     let one = Request { agents: vec![request.agent.clone()], all: false };
     let (agents, before) = chosen(&app, one)?;
-    take_on(agents, before, async move { app.supervisor.scale(&request.agent, request.replicas).await }).await
+    let tellers = Tellers::of(&app, Act::new(&caller, Scale::NAME, request.object()));
+    let work = async move { app.supervisor.scale(&request.agent, request.replicas).await };
+    take_on(tellers, agents, before, work).await
 }
 
 /// Every agent named, or an error that names the first which is not there; nothing is done by halves.
@@ -121,17 +160,46 @@ fn chosen(app: &App, request: Request) -> Result<(Vec<AgentName>, Vec<Generation
     Ok((names, before))
 }
 
-/// Runs to its end even if the client hangs up or the answer is due before.
+/// Who writes down how a wish ended when its answer was given before.
+struct Tellers {
+    act: Act,
+    trail: Trail,
+    errors: Errors,
+}
+
+impl Tellers {
+    fn of(app: &App, act: Act) -> Self {
+        Self { act, trail: app.trail.clone(), errors: app.errors.clone() }
+    }
+}
+
+/// Runs to its end even if the client hangs up or the answer is due before; then its end is written by itself.
 async fn take_on(
+    Tellers { act, trail, errors }: Tellers,
     agents: Vec<AgentName>,
     before: Vec<Generation>,
     work: impl Future<Output = Result<(), Fault>> + Send + 'static,
 ) -> Result<Accepted, Fault> {
+    let only = Some(&agents).filter(|agents| agents.len() == 1).map(|agents| agents[0].clone());
+    let answered = Arc::new(AtomicBool::new(false));
+    let unheard = Arc::clone(&answered);
     let mut task = tokio::spawn(async move {
-        work.await.inspect_err(|fault| tracing::warn!("a wish for agents was not granted: {fault}"))
+        work.await.inspect_err(|fault| {
+            tracing::warn!("a wish for agents was not granted: {fault}");
+            // Who asked has gone on with an answer; before that, the failure is that of the request.
+            if unheard.load(Ordering::Relaxed) {
+                errors.record(Failure::new("agents/wish", fault.clone()).of_agent(only));
+            }
+        })
     });
     let done = match tokio::time::timeout(ANSWER_WITHIN, &mut task).await {
-        Err(_goes_on) => false,
+        Err(_goes_on) => {
+            answered.store(true, Ordering::Relaxed);
+            trail.take_over(act, async move {
+                task.await.unwrap_or_else(|panic| Err(Fault::internal(format!("cannot do this: {panic}"))))
+            });
+            false
+        }
         Ok(Ok(outcome)) => {
             outcome?;
             true

@@ -4,7 +4,7 @@ use crate::{
     cli::{CliError, Ctl, Exit, Output, escape},
     commands::tail::{LOOK_EVERY, Tail, unreadable},
     daemon::{App, Route},
-    domain::{Caller, Fault, InstanceId, Permission},
+    domain::{Audited, Caller, Fault, InstanceId, Permission},
     protocol::{Endpoint, Streamed, Verb},
 };
 use futures_util::{Stream, stream};
@@ -38,6 +38,7 @@ impl Endpoint for Logs {
     const NAME: &'static str = "agents/logs";
     const VERB: Verb = Verb::Read;
     const NEEDS: Permission = Permission::FleetRead;
+    const AUDITED: Audited = Audited::Not;
     type Request = Request;
     type Reply = Reply;
 }
@@ -46,6 +47,7 @@ struct Follow;
 impl Streamed for Follow {
     const NAME: &'static str = "agents/logs/follow";
     const NEEDS: Permission = Permission::FleetRead;
+    const AUDITED: Audited = Audited::Not;
     type Request = Request;
     type Item = Line;
 }

@@ -6,8 +6,8 @@ use crate::{
     },
     daemon::{App, Route},
     domain::{
-        AgentName, AgentStatus, Caller, ExitReport, Fault, FleetSnapshot, InstanceStatus, Permission,
-        ProbeState, ProbeStatus, Separation,
+        AgentName, AgentStatus, Audited, Caller, ExitReport, Fault, FleetSnapshot, InstanceStatus,
+        Permission, ProbeState, ProbeStatus, Separation,
     },
     protocol::{Endpoint, Verb},
 };
@@ -30,6 +30,7 @@ impl Endpoint for List {
     const NAME: &'static str = "agents/list";
     const VERB: Verb = Verb::Read;
     const NEEDS: Permission = Permission::FleetRead;
+    const AUDITED: Audited = Audited::Not;
     type Request = ListRequest;
     type Reply = ListReply;
 }
@@ -52,6 +53,7 @@ impl Endpoint for Show {
     const NAME: &'static str = "agents/show";
     const VERB: Verb = Verb::Read;
     const NEEDS: Permission = Permission::FleetRead;
+    const AUDITED: Audited = Audited::Not;
     type Request = ShowRequest;
     type Reply = ShowReply;
 }

@@ -3,7 +3,7 @@ use super::look::no_such_agent;
 use crate::{
     cli::{CliError, Ctl},
     daemon::{App, Route},
-    domain::{AgentName, AgentStatus, Caller, Fault, Permission},
+    domain::{AgentName, AgentStatus, Audited, Caller, Fault, Permission},
     protocol::{Endpoint, Verb},
 };
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,7 @@ impl Endpoint for Watch {
     const NAME: &'static str = "agents/watch";
     const VERB: Verb = Verb::Read;
     const NEEDS: Permission = Permission::FleetRead;
+    const AUDITED: Audited = Audited::Not;
     type Request = Request;
     type Reply = Reply;
 }

@@ -6,4 +6,4 @@ mod start;
 mod stop;
 
 pub use args::{Args, run};
-pub use serve::routes;
+pub use serve::{ask, routes};

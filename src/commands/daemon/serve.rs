@@ -2,7 +2,7 @@
 use crate::{
     cli::{CliError, Client},
     daemon::{App, Route},
-    domain::{Caller, Fault, Permission},
+    domain::{Audited, Caller, Fault, Permission},
     protocol::{Endpoint, PROTOCOL, Verb},
 };
 use jiff::Timestamp;
@@ -34,6 +34,7 @@ impl Endpoint for State {
     const NAME: &'static str = "daemon/status";
     const VERB: Verb = Verb::Read;
     const NEEDS: Permission = Permission::FleetRead;
+    const AUDITED: Audited = Audited::Not;
     type Request = Nothing;
     type Reply = DaemonState;
 }
@@ -51,6 +52,7 @@ impl Endpoint for Stop {
     const NAME: &'static str = "daemon/stop";
     const VERB: Verb = Verb::Write;
     const NEEDS: Permission = Permission::DaemonControl;
+    const AUDITED: Audited = Audited::Around;
     type Request = Nothing;
     type Reply = Stopping;
 }

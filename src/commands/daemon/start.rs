@@ -113,6 +113,8 @@ fn command(args: &Args, socket: &Path) -> Result<Command, CliError> {
     let here = env::current_exe().map_err(|e| cannot_run(&e))?;
     let beside = here.with_file_name("agentd");
     let mut command = Command::new(if beside.exists() { beside } else { PathBuf::from("agentd") });
+    // It is for us to show, not for the daemon to carry about.
+    command.env_remove(crate::cli::KEY_VARIABLE);
     if let Some(config) = &args.config {
         command.arg("--config").arg(config);
     }

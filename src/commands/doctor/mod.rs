@@ -2,6 +2,7 @@
 mod installation;
 mod item;
 mod machine;
+mod separation;
 mod show;
 
 pub use show::{Args, routes, run};

@@ -2,7 +2,7 @@
 use super::{
     installation,
     item::{Item, State},
-    machine,
+    machine, separation,
 };
 use crate::{
     cli::{CliError, Ctl, Exit, Ui, escape},
@@ -34,6 +34,7 @@ pub async fn run(_args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
     settings.daemon.socket = Some(ctl.client.socket().to_owned());
     let paths = Paths::new(&settings);
     items.extend(machine::look(&paths.state_dir, &paths.runtime_dir));
+    items.push(separation::look(ctl, &settings).await);
     let seen = Seen { schema_version: 1, items };
     ctl.output.print(&ctl.ui, &seen, |_| table(&ctl.ui, &seen.items))?;
     let worst = seen.items.iter().map(|item| item.state).max();

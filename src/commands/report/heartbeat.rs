@@ -2,7 +2,7 @@
 use crate::{
     cli::{CliError, Client, Ctl, Exit},
     daemon::{App, Route},
-    domain::{Caller, Fault, FaultKind, InstanceId, Permission},
+    domain::{Audited, Caller, Fault, FaultKind, InstanceId, Permission, Principal, PrincipalKind},
     protocol::{Endpoint, Verb},
 };
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,7 @@ impl Endpoint for Report {
     const NAME: &'static str = "agents/report";
     const VERB: Verb = Verb::Write;
     const NEEDS: Permission = Permission::AgentReport;
+    const AUDITED: Audited = Audited::Not;
     type Request = Request;
     type Reply = Reply;
 }
@@ -51,13 +52,15 @@ async fn handle(app: App, caller: Caller, request: Request) -> Result<Reply, Fau
 
 /// An agent reports for itself alone; an operator may do so for any.
 fn speaks_for(caller: &Caller, instance: &InstanceId) -> Result<(), Fault> {
-    match &caller.agent {
-        Some(agent) if *agent != instance.agent => Err(Fault::new(
+    // By a fact of the kernel, or by an agent's key.
+    let Principal { kind, name } = &caller.principal;
+    if *kind == PrincipalKind::Agent && **name != *instance.agent.as_str() {
+        return Err(Fault::new(
             FaultKind::Forbidden,
-            format!("cannot report for {instance}: the caller is agent {agent}"),
-        )),
-        _ => Ok(()),
+            format!("cannot report for {instance}: the caller is agent {name}"),
+        ));
     }
+    Ok(())
 }
 
 pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
@@ -74,14 +77,21 @@ mod tests {
 
     #[test]
     fn an_agent_reports_for_no_other() {
-        let caller = |agent: Option<&str>| Caller {
-            identity: Identity { uid: 60_001, gid: 60_001, pid: Some(7) },
-            role: if agent.is_some() { Role::Agent } else { Role::Operator },
-            agent: agent.map(|name| name.parse().expect("a name")),
+        let caller = |agent: Option<&str>| {
+            let identity = Identity { uid: 60_001, gid: 60_001, pid: Some(7) };
+            let role = if agent.is_some() { Role::Agent } else { Role::Operator };
+            Caller::by_socket(identity, role, agent.map(|name| name.parse().expect("a name")))
         };
         let instance: InstanceId = "orders/1".parse().expect("an instance");
         assert!(speaks_for(&caller(Some("orders")), &instance).is_ok());
         assert!(speaks_for(&caller(None), &instance).is_ok());
+        let by_key = |principal: &str| Caller {
+            role: Role::Agent,
+            principal: principal.parse().expect("a principal"),
+            ..caller(None)
+        };
+        assert!(speaks_for(&by_key("agent:orders"), &instance).is_ok());
+        assert!(speaks_for(&by_key("agent:billing"), &instance).is_err(), "by the key of another");
         let refused = speaks_for(&caller(Some("billing")), &instance).expect_err("not its own");
         assert_eq!(refused.kind, FaultKind::Forbidden);
     }

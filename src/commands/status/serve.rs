@@ -4,8 +4,9 @@ use crate::{
     config::AgentSystem,
     daemon::{App, Route},
     domain::{
-        AgentState, AgentStatus, Caller, DaemonStatus, Fault, FleetSnapshot, LastValidation, Permission,
-        ProbeState, ProbeStatus, RunState, Separation, StatusReport, TierStatus,
+        AgentState, AgentStatus, Audited, BreakerState, BreakerStatus, Caller, DaemonStatus, Fault,
+        FleetSnapshot, LastValidation, Permission, ProbeState, ProbeStatus, RunState, Separation,
+        StatusReport, TierStatus,
     },
     protocol::{Endpoint, Verb},
     store::Store,
@@ -35,6 +36,7 @@ impl Endpoint for Status {
     const NAME: &'static str = "status";
     const VERB: Verb = Verb::Read;
     const NEEDS: Permission = Permission::FleetRead;
+    const AUDITED: Audited = Audited::Not;
     type Request = Request;
     type Reply = StatusReport;
 }
@@ -78,8 +80,10 @@ async fn handle(app: App, _caller: Caller, request: Request) -> Result<StatusRep
         agents: listed(&fleet, request.all, most),
         probes: count_probes(&probes),
         failing_probes: not_passing(probes, most),
+        open_breakers: open_breakers(&app),
         store,
         last_validation,
+        errors: app.errors.alarm().await,
     })
 }
 
@@ -147,6 +151,12 @@ fn not_passing(mut probes: Vec<ProbeStatus>, most: usize) -> Vec<ProbeStatus> {
     probes.sort_by_key(|probe| probe.state == ProbeState::Blocked);
     probes.truncate(most);
     probes
+}
+
+fn open_breakers(app: &App) -> Vec<BreakerStatus> {
+    let mut breakers = app.breakers();
+    breakers.retain(|breaker| breaker.state != BreakerState::Closed);
+    breakers
 }
 
 /// The newest finished run. Exact and yet seldom read: while nothing has been committed since, it cannot have changed.

@@ -3,7 +3,7 @@ use super::serve::Started;
 use crate::{
     cli::{CliError, Ctl, Stops},
     daemon::App,
-    domain::{Caller, Fault, FaultKind, Permission, RunId},
+    domain::{Act, Audited, Caller, Fault, FaultKind, Permission, RunId},
     protocol::{Endpoint, Verb},
 };
 use serde::{Deserialize, Serialize};
@@ -18,8 +18,13 @@ impl Endpoint for Cancel {
     const NAME: &'static str = "readiness/cancel";
     const VERB: Verb = Verb::Write;
     const NEEDS: Permission = Permission::ReadinessRun;
+    const AUDITED: Audited = Audited::WithEffect;
     type Request = CancelRequest;
     type Reply = Started;
+
+    fn object(request: &CancelRequest) -> String {
+        format!("run/{}", request.run)
+    }
 }
 
 pub(super) async fn handle_cancel(
@@ -27,7 +32,8 @@ pub(super) async fn handle_cancel(
     caller: Caller,
     request: CancelRequest,
 ) -> Result<Started, Fault> {
-    app.readiness.cancel(request.run, &caller).await?;
+    let act = Act::new(&caller, Cancel::NAME, "");
+    app.readiness.cancel(request.run, &caller, act).await?;
     Ok(Started { run: request.run })
 }
 

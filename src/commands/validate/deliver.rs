@@ -192,6 +192,7 @@ mod tests {
             output: Output::Name,
             color: ColorChoice::Never,
             quiet: true,
+            key_file: None,
             timeout: None,
         };
         Ctl::new(&global)

@@ -2,7 +2,7 @@
 use super::cancel::{Cancel, handle_cancel};
 use crate::{
     daemon::{App, Route},
-    domain::{Caller, Fault, Permission, Report, RunId, RunState, RunSummary},
+    domain::{Act, Audited, Caller, Fault, Permission, Report, RunId, RunState, RunSummary},
     protocol::{Endpoint, Followed, Verb},
     readiness::{Progress, RunRequest},
 };
@@ -18,6 +18,7 @@ impl Endpoint for Run {
     const NAME: &'static str = "readiness/run";
     const VERB: Verb = Verb::Write;
     const NEEDS: Permission = Permission::ReadinessRun;
+    const AUDITED: Audited = Audited::WithEffect;
     type Request = RunRequest;
     type Reply = Started;
 }
@@ -34,6 +35,7 @@ impl Endpoint for Watch {
     const NAME: &'static str = "readiness/progress";
     const VERB: Verb = Verb::Read;
     const NEEDS: Permission = Permission::FleetRead;
+    const AUDITED: Audited = Audited::Not;
     type Request = ProgressRequest;
     type Reply = Progress;
 }
@@ -66,6 +68,7 @@ impl Endpoint for List {
     const NAME: &'static str = "readiness/list";
     const VERB: Verb = Verb::Read;
     const NEEDS: Permission = Permission::FleetRead;
+    const AUDITED: Audited = Audited::Not;
     type Request = ListRequest;
     type Reply = Runs;
 }
@@ -82,6 +85,7 @@ impl Endpoint for Show {
     const NAME: &'static str = "readiness/show";
     const VERB: Verb = Verb::Read;
     const NEEDS: Permission = Permission::FleetRead;
+    const AUDITED: Audited = Audited::Not;
     type Request = ShowRequest;
     type Reply = Report;
 }
@@ -97,7 +101,8 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn handle_run(app: App, caller: Caller, request: RunRequest) -> Result<Started, Fault> {
-    Ok(Started { run: app.readiness.start(request, &caller).await? })
+    let act = Act::new(&caller, Run::NAME, "");
+    Ok(Started { run: app.readiness.start(request, &caller, act).await? })
 }
 
 async fn handle_progress(app: App, _caller: Caller, request: ProgressRequest) -> Result<Progress, Fault> {

@@ -1,6 +1,9 @@
 //! Declared checks: names of their own, and an end that can be waited for.
 use super::{Json, Verifier, shown, with_nearest};
-use crate::{config::CheckSettings, domain::Category};
+use crate::{
+    config::{CheckSettings, declared::RETRY_DELAY},
+    domain::Category,
+};
 use std::{collections::HashMap, time::Duration};
 
 /// One declared check must not hold up the whole report.
@@ -29,12 +32,25 @@ impl Verifier<'_> {
             }
             self.agent_of(&at, check);
             self.not_zero(&format!("{at}/timeout"), check.timeout.0);
-            if check.longest() > LONGEST {
-                let message = format!("its {} attempts may take longer than 5m", check.retries + 1);
-                let key = ["timeout", "retries", "retry_delay"];
+            if check.longest(settings) > LONGEST {
+                let message = match &check.policy {
+                    Some(_) => "by its policy, all attempts may take longer than 5m".to_owned(),
+                    None => format!("its {} attempts may take longer than 5m", check.retries + 1),
+                };
+                let key = ["policy", "timeout", "retries", "retry_delay"];
                 let key = key.iter().find(|key| self.root.find(&format!("{at}/{key}")).is_some());
                 let pointer = format!("{at}/{}", key.unwrap_or(&"timeout"));
-                self.tell(message, &pointer, "lower `timeout`, `retries` or `retry_delay`");
+                self.tell(
+                    message,
+                    &pointer,
+                    "lower `timeout`, `retries` or `retry_delay`, or the policy's `deadline`",
+                );
+            }
+            // What is shown of a file names every value, and loads again.
+            let own = [("retries", check.retries > 0), ("retry_delay", check.retry_delay != RETRY_DELAY)];
+            for (key, _) in own.into_iter().filter(|(_, given)| *given && check.policy.is_some()) {
+                let message = format!("a check has a policy or `{key}`, not both");
+                self.tell(message, &format!("{at}/{key}"), "its policy says how often it is asked again");
             }
         }
     }

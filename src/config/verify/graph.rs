@@ -1,6 +1,6 @@
 //! The graph of dependencies: no edge leads nowhere, and none leads back.
 use super::Verifier;
-use crate::config::check::{nearest, shown};
+use crate::{config::check::shown, domain::nearest};
 use std::collections::{HashMap, HashSet};
 
 impl Verifier<'_> {

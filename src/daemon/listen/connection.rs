@@ -4,7 +4,7 @@ use super::{
     patience::Patient,
     unix::Bound,
 };
-use crate::domain::{Caller, Fault, Identity};
+use crate::domain::{Caller, Fault, FaultKind, Identity};
 use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
 use http_body_util::{Either, Full, StreamBody};
 use hyper::{
@@ -34,6 +34,8 @@ pub type Reply = Response<Payload>;
 /// What answers a request. It never fails: a failure is an answer too.
 pub trait Answer: Send + Sync + 'static {
     fn identify(&self, identity: Identity) -> Result<Caller, Fault>;
+    /// Nobody could be answered: it ended before there was a request.
+    fn failed(&self, _fault: Fault) {}
     fn answer(&self, caller: Result<Caller, Fault>, request: Request<Incoming>) -> BoxFuture<'static, Reply>;
 }
 
@@ -53,7 +55,11 @@ impl Server {
                 () = closing.cancelled() => break,
                 accepted = self.bound.listener.accept() => match accepted {
                     Ok((stream, _)) => self.greet(stream, &connections, &closing),
-                    Err(error) => pause_after(&error).await,
+                    Err(error) => {
+                        let fault = Fault::internal(format!("cannot accept a connection: {error}"));
+                        self.answer.failed(fault);
+                        pause_after(&error).await;
+                    }
                 }
             }
         }
@@ -68,11 +74,18 @@ impl Server {
             Ok(peer) => Identity { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() },
             Err(error) => {
                 tracing::warn!(%error, "refused a caller without credentials");
+                let fault = Fault::new(FaultKind::Unauthenticated, "cannot tell who calls: no credentials");
+                self.answer.failed(fault.caused_by(error));
                 return;
             }
         };
         let Some(place) = self.admission.enter(identity.uid) else {
             tracing::warn!(uid = identity.uid, "refused one connection too many");
+            let fault = Fault::new(
+                FaultKind::Busy,
+                format!("cannot take another connection of uid {}", identity.uid),
+            );
+            self.answer.failed(fault);
             return;
         };
         connections.spawn(converse(stream, identity, place, Arc::clone(&self.answer), closing.clone()));
@@ -87,6 +100,7 @@ async fn converse(
     closing: CancellationToken,
 ) {
     let caller = answer.identify(identity);
+    // Each of its requests records it; without one, nothing was refused.
     if let Err(fault) = &caller {
         tracing::warn!(uid = identity.uid, pid = identity.pid, "{fault}");
     }
@@ -160,7 +174,7 @@ mod tests {
             if self.refuses {
                 return Err(Fault::new(FaultKind::Forbidden, "cannot let you in"));
             }
-            Ok(Caller { identity, role: Role::Admin, agent: None })
+            Ok(Caller::by_socket(identity, Role::Admin, None))
         }
 
         fn answer(

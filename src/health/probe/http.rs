@@ -11,6 +11,7 @@ use crate::{
         reference::Reference,
         tls, words,
     },
+    resilience::{Clock, Failing},
 };
 use futures_util::{
     future::{Either, select},
@@ -21,14 +22,14 @@ use hyper::{
     Method, Request, Response, Uri,
     body::{Body, Bytes},
     client::conn::http1,
-    header::{ACCEPT, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
+    header::{ACCEPT, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
 use reqwest::Url;
 use schemars::JsonSchema;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
 /// A longer head is not an answer to a probe.
@@ -201,7 +202,7 @@ impl Probe for Http {
             self.ask_plainly(place, headers, target).await
         };
         let judged = answer.and_then(|answer| {
-            self.expect.check_status(answer.status)?;
+            self.expect.check_status(answer.status).map_err(|told| answer.blames(told))?;
             self.expect.check_headers(&answer.headers)?;
             self.expect.check_body(&answer.body, answer.whole)?;
             Ok(answer.status)
@@ -214,6 +215,29 @@ impl Probe for Http {
                 Err(why)
             }
         }
+    }
+}
+
+impl Answer {
+    /// A status says whose fault it is; and a server that is overrun, when to come again.
+    fn blames(&self, told: String) -> Miss {
+        let failing = match self.status {
+            408 | 425 | 429 | 500 | 502..=504 | 506..=599 => Failing::Transient { after: self.retry_after() },
+            501 | 505 => Failing::Lasting,
+            400..=499 => Failing::CallersMistake,
+            _ => Failing::Transient { after: None },
+        };
+        Miss::Answered { told, failing }
+    }
+
+    /// `120`, or a date.
+    fn retry_after(&self) -> Option<Duration> {
+        let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        if let Ok(seconds) = text.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+        Some(Duration::try_from(at.duration_since(Clock::system().now())).unwrap_or_default())
     }
 }
 

@@ -232,3 +232,40 @@ fn all_problems_of_the_options_are_found_at_once() {
         assert!(compile("http", &bad).is_err(), "{bad} was accepted");
     }
 }
+
+#[test]
+fn a_status_says_whose_fault_it_is_and_when_to_come_again() {
+    let answer = |status: u16, after: Option<&str>| {
+        let mut headers = HeaderMap::new();
+        if let Some(after) = after {
+            headers.insert(RETRY_AFTER, HeaderValue::from_str(after).expect("a value"));
+        }
+        let answer = Answer { status, headers, body: Vec::new(), whole: true };
+        match answer.blames("told".into()) {
+            Miss::Answered { failing, .. } => failing,
+            other => panic!("{other:?}"),
+        }
+    };
+    let transient = |after| Failing::Transient { after };
+    for mistake in [400, 401, 404, 410, 422, 451] {
+        assert_eq!(answer(mistake, Some("7")), Failing::CallersMistake, "{mistake}");
+    }
+    for status in [408, 425, 429, 500, 502, 503, 504] {
+        assert_eq!(answer(status, None), transient(None), "{status}");
+        assert_eq!(answer(status, Some("7")), transient(Some(Duration::from_secs(7))), "{status}");
+    }
+    assert_eq!(answer(501, None), Failing::Lasting);
+    assert_eq!(answer(302, None), transient(None));
+    // A date, one that is past, and what is none at all.
+    let in_an_hour = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let date = in_an_hour.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let Failing::Transient { after: Some(after) } = answer(503, Some(&date)) else {
+        panic!("{date} is a date")
+    };
+    assert!(after > Duration::from_secs(3590) && after <= Duration::from_secs(3600), "{after:?}");
+    assert_eq!(answer(503, Some("Wed, 21 Oct 2015 07:28:00 GMT")), transient(Some(Duration::ZERO)));
+    for none in ["soon", "-1", "1.5", ""] {
+        assert_eq!(answer(503, Some(none)), transient(None), "{none:?}");
+    }
+    assert_eq!(answer(503, Some("18446744073709551615")), transient(Some(Duration::from_secs(u64::MAX))));
+}

@@ -1,13 +1,16 @@
 //! The categories in print order, each with its checks. A new check is a function and its entry in its file.
 mod agent_operations;
+mod authentication;
 mod configuration;
 mod database;
+mod error_handling;
 mod health_monitoring;
 mod performance;
 mod security;
 
 use super::Check;
 use crate::domain::Category;
+pub use security::way_to;
 
 pub struct Section {
     pub category: Category,
@@ -16,8 +19,8 @@ pub struct Section {
 }
 
 pub const CATEGORIES: &[Section] = &[
-    Section { category: Category::ErrorHandling, checks: &[] },
-    Section { category: Category::Authentication, checks: &[] },
+    Section { category: Category::ErrorHandling, checks: error_handling::CHECKS },
+    Section { category: Category::Authentication, checks: authentication::CHECKS },
     Section { category: Category::Database, checks: database::CHECKS },
     Section { category: Category::HealthMonitoring, checks: health_monitoring::CHECKS },
     Section { category: Category::Configuration, checks: configuration::CHECKS },
@@ -81,6 +84,8 @@ mod tests {
 
     /// Every category's saboteurs.
     const SABOTEURS: &[&[&[Saboteur]]] = &[
+        error_handling::SABOTEURS,
+        authentication::SABOTEURS,
         &[database::SABOTEURS],
         &[health_monitoring::SABOTEURS],
         configuration::SABOTEURS,

@@ -4,17 +4,22 @@ use super::{
     scene::Scene,
 };
 use crate::{
-    config::CheckSettings,
+    config::{CheckSettings, Settings},
     domain::{Outcome, Severity},
     readiness::{CheckInfo, Found, asked::Declared},
+    resilience::{Deadline, Failing, Failure, Policy, Served, Stopped, Trouble},
 };
 use ring::digest::{SHA256, digest};
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 use tokio::time::{sleep, timeout};
 
 /// Everything the manifest declares, in its order.
-pub fn declared(checks: &[CheckSettings]) -> Vec<Arc<Declared>> {
-    checks.iter().map(|settings| Arc::new(prepare(settings))).collect()
+pub fn declared(settings: &Settings) -> Vec<Arc<Declared>> {
+    settings.checks.iter().map(|check| Arc::new(prepare(check, check.longest(settings)))).collect()
 }
 
 /// The same, to be shown.
@@ -30,13 +35,13 @@ pub async fn ask(settings: &CheckSettings, scene: &Scene<'_>) -> Found {
     }
 }
 
-fn prepare(settings: &CheckSettings) -> Declared {
+fn prepare(settings: &CheckSettings, longest: Duration) -> Declared {
     let compiled = compile(&settings.kind, &settings.options);
     let own = settings.clone();
     Declared {
         info: info(settings),
         hint: settings.hint.clone(),
-        longest: settings.longest(),
+        longest,
         run: match compiled {
             Ok(check) => {
                 let both = Arc::new((own, check));
@@ -44,7 +49,14 @@ fn prepare(settings: &CheckSettings) -> Declared {
                     let both = Arc::clone(&both);
                     Box::pin(async move {
                         let (settings, check) = &*both;
-                        attempts(settings, &**check, &Scene::of(&settings.id, evidence)).await
+                        let scene = Scene::of(&settings.id, evidence);
+                        match &settings.policy {
+                            None => attempts(settings, &**check, &scene).await,
+                            Some(name) => match evidence.monitor.policies().get(name) {
+                                Some(policy) => by_policy(&policy, settings, &**check, &scene).await,
+                                None => Found::error(format!("policy {name} is not in force")),
+                            },
+                        }
                     })
                 })
             }
@@ -80,6 +92,75 @@ async fn attempts(settings: &CheckSettings, check: &dyn Ask, scene: &Scene<'_>) 
     named(told(last, before, attempt, allowed), check)
 }
 
+/// What one attempt found instead of a pass.
+struct Unfit {
+    found: Found,
+    failing: Failing,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.found.outcome.as_str(), self.found.summary)
+    }
+}
+
+impl Failure for Unfit {
+    fn failing(&self) -> Failing {
+        self.failing
+    }
+}
+
+/// Asks on a policy's terms. An open breaker leaves the check unmeasured: nobody was asked, so nothing was proved.
+pub async fn by_policy(
+    policy: &Policy,
+    settings: &CheckSettings,
+    check: &dyn Ask,
+    scene: &Scene<'_>,
+) -> Found {
+    let allowed = policy.terms().attempts;
+    let ended = policy.call(Deadline::far(), |_| once(settings, check, scene)).await;
+    let line = |nth: usize, trouble: &Trouble<Unfit>| format!("attempt {} of {allowed}: {trouble}", nth + 1);
+    let found = match ended {
+        Ok(Served { value, before, .. }) => {
+            let attempt = u32::try_from(before.len()).unwrap_or(u32::MAX).saturating_add(1);
+            let before = before.iter().enumerate().map(|(nth, trouble)| line(nth, trouble)).collect();
+            told(value, before, attempt, allowed)
+        }
+        Err(unserved) => {
+            let stopped = unserved.stopped;
+            let words = unserved.to_string();
+            let before = unserved.troubles.iter().enumerate().map(|(nth, trouble)| line(nth, trouble));
+            let before: Vec<String> = before.collect();
+            let mut last = match unserved.troubles.into_iter().next_back() {
+                Some(Trouble::Error(unfit)) => unfit.found,
+                Some(Trouble::TimedOut(_)) => Found::timeout(words.clone()),
+                None => return Found::error(words),
+            };
+            let seen = std::mem::take(&mut last.evidence);
+            last = last.all_seen(before).all_seen(seen);
+            let final_already = matches!(stopped, Stopped::Exhausted | Stopped::Lasting);
+            if final_already { last } else { last.seen(format!("no further attempt: {words}")) }
+        }
+    };
+    named(found.seen(format!("by policy {}", policy.name())), check)
+}
+
+/// Only a pass is an answer that ends the attempts.
+async fn once(settings: &CheckSettings, check: &dyn Ask, scene: &Scene<'_>) -> Result<Found, Unfit> {
+    *scene.said.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    let late = |_| Found::timeout(format!("no answer within {}", settings.timeout));
+    let found = timeout(settings.timeout.0, check.ask(scene)).await.unwrap_or_else(late);
+    if found.outcome == Outcome::Pass {
+        return Ok(found);
+    }
+    let said = scene.said.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let failing = said.unwrap_or(match found.outcome {
+        Outcome::Error | Outcome::Skipped | Outcome::NotApplicable => Failing::CallersMistake,
+        _ => Failing::Transient { after: None },
+    });
+    Err(Unfit { found, failing })
+}
+
 /// States every attempt; a pass that was not the first says so where it cannot be missed.
 fn told(mut found: Found, before: Vec<String>, attempt: u32, allowed: u32) -> Found {
     if allowed > 1 {
@@ -105,9 +186,10 @@ fn named(found: Found, check: &dyn Ask) -> Found {
 
 fn info(settings: &CheckSettings) -> CheckInfo {
     let about = super::DECLARED.iter().find(|entry| entry.kind.name == settings.kind).map(|e| e.kind.about);
-    let again = match settings.retries {
-        0 => String::new(),
-        retries => format!(", asked again up to {retries} times, {} apart", settings.retry_delay),
+    let again = match (&settings.policy, settings.retries) {
+        (Some(policy), _) => format!(", by policy {policy}"),
+        (None, 0) => String::new(),
+        (None, retries) => format!(", asked again up to {retries} times, {} apart", settings.retry_delay),
     };
     let gate = if settings.severity == Severity::Blocker { "; a gate" } else { "" };
     CheckInfo {
@@ -136,9 +218,9 @@ mod tests {
     use futures_util::future::BoxFuture;
     use jiff::Timestamp;
     use serde_json::json;
-    use std::{
-        sync::atomic::{AtomicUsize, Ordering},
-        time::Duration,
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
     };
     use tokio::time::Instant;
 
@@ -169,7 +251,13 @@ mod tests {
     async fn played(retries: u32, turns: Vec<Found>) -> (Found, Duration) {
         let began = Instant::now();
         let fleet = FleetSnapshot::default();
-        let scene = Scene { check: "APP-1", judged_at: Timestamp::now(), fleet: &fleet, agents: &[] };
+        let scene = Scene {
+            check: "APP-1",
+            judged_at: Timestamp::now(),
+            fleet: &fleet,
+            agents: &[],
+            said: Mutex::default(),
+        };
         let found = attempts(&settings(retries), &Plays(turns, AtomicUsize::new(0)), &scene).await;
         (found, began.elapsed())
     }
@@ -188,7 +276,10 @@ mod tests {
         let (found, took) = played(1, vec![Found::fail("down")]).await;
         assert_eq!((found.outcome, found.summary.as_str()), (Outcome::Timeout, "no answer within 3s"));
         assert_eq!(found.evidence, ["attempt 1 of 2: fail: down", "attempt 2 of 2: timeout"]);
-        assert_eq!((took, settings(1).longest()), (Duration::from_secs(5), Duration::from_secs(8)));
+        assert_eq!(
+            (took, settings(1).longest(&Settings::default())),
+            (Duration::from_secs(5), Duration::from_secs(8))
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,8 +14,8 @@ mod sql;
 mod tcp;
 mod tls;
 
-pub use attempt::{ask, declared, infos};
-pub use kind::DeclaredKind;
+pub use attempt::{ask, by_policy, declared, infos};
+pub use kind::{Ask, DeclaredKind, compile};
 pub use scene::Scene;
 
 /// Every kind there is, in the order that the documentation lists them.

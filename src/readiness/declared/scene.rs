@@ -4,10 +4,11 @@ use crate::{
     domain::{FleetSnapshot, InstanceId, InstanceStatus},
     health::{Eye, Miss, Target},
     readiness::{Evidence, Found},
+    resilience::{Failing, Failure},
 };
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many instances of one agent are asked at once.
 const AT_ONCE: usize = 8;
@@ -20,6 +21,8 @@ pub struct Scene<'a> {
     pub judged_at: Timestamp,
     pub fleet: &'a FleetSnapshot,
     pub agents: &'a [AgentSettings],
+    /// What the last look that failed said of whose fault that is.
+    pub said: Mutex<Option<Failing>>,
 }
 
 impl<'a> Scene<'a> {
@@ -29,7 +32,13 @@ impl<'a> Scene<'a> {
             judged_at: evidence.judged_at,
             fleet: evidence.fleet(),
             agents: &evidence.settings.agents,
+            said: Mutex::default(),
         }
+    }
+
+    /// For a check that is about no agent.
+    pub fn without_agents(check: &'a str, judged_at: Timestamp, fleet: &'a FleetSnapshot) -> Self {
+        Self { check, judged_at, fleet, agents: &[], said: Mutex::default() }
     }
 
     /// The instances of an agent that are up. One of them at least, or what that amounts to.
@@ -46,7 +55,13 @@ impl<'a> Scene<'a> {
 
     /// Looks where the options say, or at every instance of the agent: all must be as wanted.
     pub async fn see(&self, eye: &Eye, agent: Option<&str>) -> Found {
-        let Some(agent) = agent else { return found(eye.see(&Target::local(self.check, None)).await) };
+        let Some(agent) = agent else {
+            let seen = eye.see(&Target::local(self.check, None)).await;
+            if let Err(miss) = &seen {
+                self.hear(miss);
+            }
+            return found(seen);
+        };
         let instances = match self.instances(agent) {
             Ok(instances) => instances,
             Err(found) => return found,
@@ -62,16 +77,27 @@ impl<'a> Scene<'a> {
         }
         let seen: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
         // What is wrong weighs more than what could not be seen.
-        let wrong = seen.iter().find(|(_, seen)| matches!(seen, Err(Miss::Wrong(_))));
+        let wrong = seen.iter().find(|(_, seen)| matches!(seen, Err(Miss::Wrong(_) | Miss::Answered { .. })));
         let worst = match wrong.or_else(|| seen.iter().find(|(_, seen)| seen.is_err())) {
-            Some((id, Err(Miss::Wrong(why)))) => Found::fail(format!("{id}: {why}")),
-            Some((id, Err(Miss::Blind(why)))) => Found::error(format!("{id}: {why}")),
+            Some((id, Err(miss))) => {
+                self.hear(miss);
+                match miss {
+                    Miss::Blind(why) => Found::error(format!("{id}: {why}")),
+                    miss => Found::fail(format!("{id}: {miss}")),
+                }
+            }
             _ => Found::pass(format!("as wanted of {} instances of {agent}", seen.len())),
         };
         worst.all_seen(seen.iter().take(MOST_TOLD).map(|(id, seen)| match seen {
             Ok(seen) => format!("{id}: {seen}"),
             Err(why) => format!("{id}: {why}"),
         }))
+    }
+}
+
+impl Scene<'_> {
+    fn hear(&self, miss: &Miss) {
+        *self.said.lock().unwrap_or_else(PoisonError::into_inner) = Some(miss.failing());
     }
 }
 
@@ -84,7 +110,7 @@ async fn one(eye: &Eye, id: InstanceId, target: Target) -> (InstanceId, Result<S
 pub fn found(seen: Result<String, Miss>) -> Found {
     match seen {
         Ok(seen) => Found::pass(seen),
-        Err(Miss::Wrong(why)) => Found::fail(why),
+        Err(Miss::Wrong(why) | Miss::Answered { told: why, .. }) => Found::fail(why),
         Err(Miss::Blind(why)) => Found::error(why),
     }
 }
@@ -94,7 +120,8 @@ pub fn found(seen: Result<String, Miss>) -> Found {
 pub async fn tried(kind: &str, options: serde_json::Value, fleet: &FleetSnapshot) -> Found {
     let check =
         super::kind::compile(kind, &options).unwrap_or_else(|problems| panic!("{options}: {problems:?}"));
-    let scene = Scene { check: "APP-1", judged_at: Timestamp::now(), fleet, agents: &[] };
+    let scene =
+        Scene { check: "APP-1", judged_at: Timestamp::now(), fleet, agents: &[], said: Mutex::default() };
     check.ask(&scene).await
 }
 

@@ -5,6 +5,7 @@ use crate::domain::{FleetSnapshot, Outcome};
 use crate::readiness::tls_fixture::{authority, server};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::sync::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -14,7 +15,8 @@ async fn on(day: Timestamp, options: Value) -> Found {
     let tls = Tls::compile(serde_json::from_value(options.clone()).expect("options"));
     let tls = tls.unwrap_or_else(|problems| panic!("{options}: {problems:?}"));
     let fleet = FleetSnapshot::default();
-    tls.look(&Scene { check: "APP-tls", judged_at: day, fleet: &fleet, agents: &[] }).await
+    tls.look(&Scene { check: "APP-tls", judged_at: day, fleet: &fleet, agents: &[], said: Mutex::default() })
+        .await
 }
 
 #[tokio::test]

@@ -66,7 +66,8 @@ const FORMS: &[Form] = &[
     form("hf_", "a Hugging Face token", b"", 30..48, Proof::Random),
     form("npm_", "an npm token", b"", 36..37, Proof::Random),
     form("SG.", "a SendGrid key", b"_-.", 60..72, Proof::Random),
-    form("agc_", "an agentd API key", b"_", 24..120, Proof::Random),
+    form("agc_", "an agentd API key", b"_", 62..63, Proof::Crc32),
+    form("ags_", "an agentd session", b"_", 62..63, Proof::Crc32),
     form("eyJ", "a JSON Web Token", b"_-.", 40..8192, Proof::Jwt),
 ];
 
@@ -148,28 +149,7 @@ fn issued(text: &[u8], at: usize) -> Option<Hit> {
 
 /// Do the last six characters hold the CRC-32 of those before them, in base 62?
 fn checksum(token: &[u8]) -> bool {
-    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let Some((random, check)) = token.split_last_chunk::<6>() else { return false };
-    let mut wanted = crc32(random);
-    for byte in check.iter().rev() {
-        if *byte != DIGITS[(wanted % 62) as usize] {
-            return false;
-        }
-        wanted /= 62;
-    }
-    wanted == 0
-}
-
-/// CRC-32 as zlib has it. Bit by bit: it sees thirty bytes at a time.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(
-            crc ^ u32::from(*byte),
-            |crc, _| {
-                if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 }
-            },
-        )
-    })
+    token.split_last_chunk::<6>().is_some_and(|(random, check)| crate::auth::checksum(random) == *check)
 }
 
 fn is_jwt(token: &[u8]) -> bool {
@@ -270,7 +250,6 @@ mod tests {
         assert!(checksum(b"zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ0mLq17"));
         assert!(!checksum(b"zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ0mLq18"));
         assert!(!checksum(b"") && !checksum(b"000000000000000000000000000000000000"));
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
     }
 
     #[test]

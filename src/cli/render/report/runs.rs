@@ -2,14 +2,13 @@
 //! a partial one answers another question, and an interrupted one answers none.
 use super::lines::{columns, rows};
 use crate::{
-    cli::escape,
+    cli::{escape, render::sparkline::bar},
     domain::{RunState, RunSummary, moment, percent},
 };
 use comfy_table::CellAlignment;
 
 /// More than this is no line that an eye takes in.
 const MOST: usize = 60;
-const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Newest first, a line each, and the trend of each environment below.
 pub fn runs(runs: &[RunSummary]) -> String {
@@ -70,7 +69,7 @@ fn trend(environment: &str, runs: &[RunSummary]) -> Option<String> {
     let all: Vec<f64> = mine().filter_map(low_of_full).collect();
     let (first, last) = (all.first()?, all.last().filter(|_| all.len() > 1)?);
     let shown = &all[all.len().saturating_sub(MOST)..];
-    let line: String = shown.iter().map(|low| bar(*low)).collect();
+    let line: String = shown.iter().map(|low| bar(*low, 100.0)).collect();
     let count = |state: RunState| mine().filter(|run| run.state == state).count();
     let left_out: Vec<String> = [
         (mine().filter(|run| run.partial && run.state == RunState::Finished).count(), "partial"),
@@ -92,13 +91,6 @@ fn trend(environment: &str, runs: &[RunSummary]) -> Option<String> {
 /// What it is known to be worth at least, of a run that finished and asked everything.
 fn low_of_full(run: &RunSummary) -> Option<f64> {
     run.score.filter(|_| run.state == RunState::Finished && !run.partial).map(|score| score.low)
-}
-
-/// Always from 0 to 100: a line that is stretched to its own extremes makes a drama of every tenth.
-fn bar(low: f64) -> char {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-    let step = (low.clamp(0.0, 100.0) / 100.0 * 7.0).round() as usize;
-    BARS[step.min(7)]
 }
 
 fn signed(change: f64) -> String {
@@ -165,7 +157,6 @@ mod tests {
         }
         let many: Vec<RunSummary> = (0..75).map(|n| run(n, "x", 50.0)).collect();
         assert!(runs(&many).contains("0 over 75 runs (not drawn: 15 older)"));
-        assert_eq!((bar(-5.0), bar(0.0), bar(100.0), bar(f64::NAN)), ('▁', '▁', '█', '▁'));
     }
 
     #[test]

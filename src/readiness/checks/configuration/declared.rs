@@ -13,7 +13,8 @@ use crate::{
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use serde_json::{Value, json};
-use std::{fs, time::Duration};
+use std::{fs, io, net::Ipv4Addr, time::Duration};
+use tokio::net::TcpSocket;
 
 /// How a declared check is asked.
 pub type Asking = fn(CheckSettings, Ground) -> BoxFuture<'static, Found>;
@@ -22,7 +23,7 @@ pub const AS_DECLARED: Asking = |settings, ground| {
     async move {
         let fleet = FleetSnapshot::default();
         let judged_at = ground.clock().now();
-        declared::ask(&settings, &Scene { check: &settings.id, judged_at, fleet: &fleet, agents: &[] }).await
+        declared::ask(&settings, &Scene::without_agents(&settings.id, judged_at, &fleet)).await
     }
     .boxed()
 };
@@ -44,8 +45,9 @@ async fn exercise(ground: &Ground, asking: Asking) -> Result<Found, Fault> {
     };
     let (well, ill) = (serve(Manner::Healthy).await?, serve(Manner::Failing).await?);
     let open = well.address.port();
-    // Dropped at once: nobody listens there any more.
-    let closed = serve(Manner::Healthy).await?.address.port();
+    // Held, and nobody listens there: no other program can take it meanwhile.
+    let (closed, _held) =
+        closed().map_err(|error| Fault::internal(format!("cannot hold a port: {error}")))?;
     let unset = "AGENTCTL_NO_SUCH_VARIABLE";
     let cases = [
         ("http", json!({"url": well.url()}), json!({"url": ill.url()})),
@@ -73,6 +75,12 @@ async fn exercise(ground: &Ground, asking: Asking) -> Result<Found, Fault> {
     Ok(proof.judge("seven kinds of declared check passed what is so and objected to what is not"))
 }
 
+fn closed() -> io::Result<(u16, TcpSocket)> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    Ok((socket.local_addr()?.port(), socket))
+}
+
 fn check(kind: &str, options: Value) -> CheckSettings {
     CheckSettings {
         id: format!("scratch-{kind}"),
@@ -85,6 +93,7 @@ fn check(kind: &str, options: Value) -> CheckSettings {
         why: None,
         retries: 0,
         retry_delay: Period(Duration::ZERO),
+        policy: None,
         timeout: Period::secs(5),
         options,
     }

@@ -115,7 +115,7 @@ fn of_agent(agent: &AgentSettings, settings: &Settings, machine: u64, found: &mu
 
 /// The shortest time in which so many restarts can follow each other.
 fn delays(first: Duration, longest: Duration, restarts: u32) -> Duration {
-    let backoff = Backoff { first, longest };
+    let backoff = Backoff::doubling(first, longest);
     let sum: Duration = (0..restarts.min(10_000)).map(|attempt| backoff.nominal(attempt)).sum();
     // Jitter takes up to a tenth off each.
     sum.mul_f64(0.9)

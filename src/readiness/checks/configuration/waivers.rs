@@ -75,7 +75,7 @@ async fn at_work() -> Tried {
             added_by: "uid 0".into(),
             revoked_at: None,
         };
-        store.add_waiver(waiver).await.expect("added").id
+        store.add_waiver(crate::store::act(), waiver).await.expect("added").id
     };
     let look = async |hours: i64| {
         few_and_owned(&store, &settings, now + jiff::SignedDuration::from_hours(hours)).await
@@ -88,7 +88,7 @@ async fn at_work() -> Tried {
     let third = add("Ana Sol", 30).await;
     tried.broken.push(("one waiver too many", look(0).await));
     tried.sound.push(look(2).await); // by then the first has lapsed
-    store.revoke_waiver(third, "uid 0".into()).await.expect("revoked");
+    store.revoke_waiver(crate::store::act(), third, "uid 0".into()).await.expect("revoked");
     tried.sound.push(look(0).await);
     add("mallory", 30).await;
     tried.broken.push(("an owner whom nobody knows", look(2).await));

@@ -3,7 +3,7 @@
 use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     config::{RetentionSettings, StoreSettings},
-    domain::{Event, EventKind, Fault, Period, ProbeState, ProbeTransition},
+    domain::{Act, Event, EventKind, Fault, Period, ProbeState, ProbeTransition},
     readiness::{Found, Ground, Proof, check::settle},
     store::Store,
 };
@@ -68,7 +68,8 @@ async fn on(
             };
             store.record_transition(change).await?;
         }
-        store.begin_run("scratch".into(), true).await?;
+        let act = Act::of_daemon(rustix::process::geteuid().as_raw(), "scratch", "readiness/run");
+        store.begin_run(act, "scratch".into(), true).await?;
     }
     // A validation that is under way is never pruned.
     store.interrupt_runs().await?;

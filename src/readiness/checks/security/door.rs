@@ -22,7 +22,7 @@ pub async fn asked(evidence: &Evidence) -> Found {
 
 async fn asked_of(gate: &Arc<dyn Gate>) -> Found {
     let mut answers = Vec::new();
-    for role in [Role::Viewer, Role::Operator, Role::Admin, Role::Agent] {
+    for &role in Role::ALL {
         answers.extend(gate.ask(role).await.into_iter().map(|answer| (role, answer)));
     }
     judge_door(&answers)
@@ -34,11 +34,15 @@ fn judge_door(answers: &[(Role, GateAnswer)]) -> Found {
     let mut proof = Proof::default();
     for (role, answer) in answers {
         // Written out here and not asked of `Role::may`, since that is what is being proved.
-        let may = match (role, answer.needs) {
-            (Role::Admin, _) | (Role::Operator | Role::Viewer, Permission::FleetRead) => true,
-            (Role::Operator, needs) => !matches!(needs, Permission::PolicyChange | Permission::DaemonControl),
-            (Role::Agent, _) => AN_AGENTS.contains(&answer.path.as_str()),
-            (Role::Viewer, _) => false,
+        let may = match role {
+            Role::Admin => true,
+            Role::Operator => !matches!(
+                answer.needs,
+                Permission::PolicyChange | Permission::DaemonControl | Permission::AccessManage
+            ),
+            Role::Viewer => matches!(answer.needs, Permission::FleetRead | Permission::SessionOwn),
+            Role::Service => matches!(answer.needs, Permission::AccessAsk | Permission::SessionOwn),
+            Role::Agent => AN_AGENTS.contains(&answer.path.as_str()),
         };
         if answer.admitted != may {
             let did = if answer.admitted { "let through to" } else { "refused at" };

@@ -16,6 +16,8 @@ mod separation;
 mod tls;
 mod trees;
 
+pub use ownership::way_to;
+
 use crate::{
     domain::{Category, Severity},
     readiness::Check,

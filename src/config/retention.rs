@@ -1,0 +1,48 @@
+//! How long each of the tables that grow keeps its rows.
+use crate::domain::Period;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How long what grows is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RetentionSettings {
+    pub events: Period,
+    pub probe_transitions: Period,
+    /// How many validation reports are kept.
+    pub reports: u32,
+    /// How many backups made before migrations are kept.
+    pub migration_backups: u32,
+    /// How long a waiver is kept after it expired or was revoked.
+    pub waivers: Period,
+    /// How long a key is kept after it expired or was revoked.
+    pub keys: Period,
+    /// How long a session is kept after it was over.
+    pub sessions: Period,
+    /// How long an approval is kept after it could last be given or used.
+    pub approvals: Period,
+    /// How long an error group is kept that is not seen any more, whatever its state, and its occurrences.
+    pub errors: Period,
+    /// How long it is kept what each principal used of an hour.
+    pub quotas: Period,
+    /// How long rows of the audit trail are kept; the newest stays in any case.
+    pub audit: Period,
+}
+
+impl Default for RetentionSettings {
+    fn default() -> Self {
+        Self {
+            events: Period::secs(30 * 86400),
+            probe_transitions: Period::secs(30 * 86400),
+            reports: 200,
+            migration_backups: 3,
+            waivers: Period::secs(365 * 86400),
+            keys: Period::secs(365 * 86400),
+            sessions: Period::secs(30 * 86400),
+            approvals: Period::secs(365 * 86400),
+            errors: Period::secs(90 * 86400),
+            quotas: Period::secs(7 * 86400),
+            audit: Period::secs(365 * 86400),
+        }
+    }
+}
