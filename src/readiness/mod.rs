@@ -28,6 +28,7 @@ mod survivors;
 #[cfg(test)]
 mod tls_fixture;
 mod trust;
+mod undisturbed;
 mod verify;
 mod waiver;
 mod waiving;

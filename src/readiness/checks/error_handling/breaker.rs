@@ -5,7 +5,7 @@ use super::stage::{SHORTENED, Stage};
 use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     domain::{Fault, Outcome},
-    readiness::{Found, Ground, Proof, check::settle, faults::Manner, proof::poll},
+    readiness::{Found, Ground, Proof, check::settle, faults::Manner, proof::poll, undisturbed::undisturbed},
     resilience::Phase,
 };
 #[cfg(test)]
@@ -31,6 +31,10 @@ pub fn strict() -> Value {
 }
 
 pub async fn opens_and_closes(ground: &Ground, policy: Value) -> Found {
+    undisturbed(|| opens_and_closes_once(ground, policy.clone())).await
+}
+
+async fn opens_and_closes_once(ground: &Ground, policy: Value) -> Found {
     let exercise = async {
         let mut proof = Proof::default();
         let stage = Stage::new(Manner::Failing, &policy, ground.clock()).await?;

@@ -5,7 +5,7 @@ use crate::{
     config::{ErrorSettings, StoreSettings},
     domain::{ErrorFilter, ErrorGroup, Fault, FaultKind, Fingerprint, SpikeRule},
     errors::{Errors, Failure},
-    readiness::{Evidence, Found, Ground, Plot, Proof, check::settle},
+    readiness::{Evidence, Found, Ground, Plot, Proof, check::settle, undisturbed::undisturbed},
     store::Store,
 };
 #[cfg(test)]
@@ -145,6 +145,10 @@ pub async fn closed(evidence: &Evidence) -> Found {
 }
 
 async fn closed_by(ground: &Ground, record: Seam) -> Found {
+    undisturbed(|| closed_by_once(ground, record)).await
+}
+
+async fn closed_by_once(ground: &Ground, record: Seam) -> Found {
     let exercise = async {
         let scratch = Scratch::open(ground, &ErrorSettings::default()).await?;
         scratch.store.close().await;

@@ -4,7 +4,7 @@ use super::stage::{NEVER, SHORTENED, Stage};
 use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     domain::Outcome,
-    readiness::{Found, Ground, Proof, check::settle, faults::Manner, proof::poll},
+    readiness::{Found, Ground, Proof, check::settle, faults::Manner, proof::poll, undisturbed::undisturbed},
     resilience::Deadline,
 };
 #[cfg(test)]
@@ -29,6 +29,10 @@ pub fn hurried() -> Value {
 }
 
 pub async fn cut(ground: &Ground, policy: Value) -> Found {
+    undisturbed(|| cut_once(ground, policy.clone())).await
+}
+
+async fn cut_once(ground: &Ground, policy: Value) -> Found {
     let exercise = async {
         let mut proof = Proof::default();
         let hanging = Stage::new(Manner::Silent, &policy, ground.clock()).await?;
@@ -87,6 +91,10 @@ pub fn narrow() -> Value {
 }
 
 pub async fn walled(ground: &Ground, policy: Value) -> Found {
+    undisturbed(|| walled_once(ground, policy.clone())).await
+}
+
+async fn walled_once(ground: &Ground, policy: Value) -> Found {
     let exercise = async {
         let mut proof = Proof::default();
         let stage = Stage::new(Manner::Silent, &policy, ground.clock()).await?;

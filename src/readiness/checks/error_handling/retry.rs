@@ -4,7 +4,7 @@ use super::stage::{NEVER, SHORTENED, Stage, millis};
 use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     domain::Outcome,
-    readiness::{Found, Ground, Proof, check::settle, faults::Manner},
+    readiness::{Found, Ground, Proof, check::settle, faults::Manner, undisturbed::undisturbed},
 };
 #[cfg(test)]
 use futures_util::FutureExt;
@@ -29,6 +29,10 @@ pub fn configured() -> Value {
 }
 
 pub async fn as_configured(ground: &Ground, policy: Value) -> Found {
+    undisturbed(|| as_configured_once(ground, policy.clone())).await
+}
+
+async fn as_configured_once(ground: &Ground, policy: Value) -> Found {
     let exercise = async {
         let mut proof = Proof::default();
         let failing = Stage::new(Manner::Failing, &policy, ground.clock()).await?;
@@ -83,6 +87,10 @@ pub async fn only_what_may_pass(ground: &Ground, mistakes: [u16; 3]) -> Found {
 
 /// The server says to come again after `seconds`; a test lets it say nothing of the kind.
 pub async fn when_told(ground: &Ground, seconds: u32) -> Found {
+    undisturbed(|| when_told_once(ground, seconds)).await
+}
+
+async fn when_told_once(ground: &Ground, seconds: u32) -> Found {
     let exercise = async {
         let mut proof = Proof::default();
         let policy = json!({ "attempts": 2, "backoff": "20ms..20ms", "jitter": 0.0, "breaker": { "failures": NEVER } });

@@ -1,6 +1,6 @@
 //! Whose data is whose: the type that every table of clients' data is read and changed by, tried on scratch rows.
 #[cfg(test)]
-use super::super::{Saboteur, tried};
+use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     config::StoreSettings,
     domain::Clients,

@@ -2,10 +2,9 @@
 //! to none, and by an agent.
 use super::asking::{self, Asked, Asker};
 #[cfg(test)]
-use super::{
-    super::{Saboteur, tried},
-    fake_router::{Broken, FakeRouter},
-};
+use super::fake_router::{Broken, FakeRouter};
+#[cfg(test)]
+use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     domain::{AuditOutcome, Fault, Permission, Principal, Role},
     readiness::{Evidence, Found, Gate, Ground, Proof, ScratchFleet, Serve, Served, check::settle},

@@ -2,10 +2,9 @@
 //! granted, what is not, whose data it is, who may ask, and the row that each answer leaves.
 use super::asking::{self, Asked, Asker};
 #[cfg(test)]
-use super::{
-    super::{Saboteur, tried},
-    fake_router::{Broken, FakeRouter},
-};
+use super::fake_router::{Broken, FakeRouter};
+#[cfg(test)]
+use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     domain::{AuditOutcome, Fault},
     readiness::{Evidence, Found, Ground, Proof, ScratchFleet, Serve, Served, check::settle},

@@ -2,7 +2,7 @@
 use super::{
     agents,
     desk::{Desk, Flaw},
-    inventory, keys, sessions, stored,
+    inventory, sessions, shown, stored,
 };
 use crate::{
     config::KeySettings,
@@ -31,7 +31,7 @@ pub const SABOTEURS: &[Saboteur] = &[
                 ("a trail that repeats what was shown", Flaw::KeepsWhatWasShown),
                 ("a daemon that forgets its keys when it restarts", Flaw::ForgetsAtRestart),
             ];
-            at_desks(|ground, serve| keys::wrong_ones(ground, serve).boxed(), &broken)
+            at_desks(|ground, serve| shown::wrong_ones(ground, serve).boxed(), &broken)
         },
     },
     Saboteur {
@@ -45,7 +45,7 @@ pub const SABOTEURS: &[Saboteur] = &[
                 ("a router that takes anything", Flaw::TakesAnything),
                 ("a refusal that says what is wrong", Flaw::Talkative),
             ];
-            at_desks(|ground, serve| keys::ended(ground, serve).boxed(), &broken)
+            at_desks(|ground, serve| shown::ended(ground, serve).boxed(), &broken)
         },
     },
     Saboteur {

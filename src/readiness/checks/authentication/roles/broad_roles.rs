@@ -1,7 +1,7 @@
 //! Roles in the applications that may more than their work needs: custom ones with what only `system` should have, and
 //! agents that are `system`.
 #[cfg(test)]
-use super::super::{Saboteur, Tried};
+use crate::readiness::checks::{Saboteur, Tried};
 use crate::{
     auth::{Granted, Roles},
     config::Settings,

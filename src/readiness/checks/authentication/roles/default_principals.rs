@@ -1,7 +1,7 @@
 //! Whom [access] lets in that is not anybody in particular: accounts that services share, groups that everybody is in,
 //! words that are meant for everybody, and names that nobody bears yet.
 #[cfg(test)]
-use super::super::{Saboteur, Tried};
+use crate::readiness::checks::{Saboteur, Tried};
 use crate::{
     auth::Names,
     config::AccessSettings,
