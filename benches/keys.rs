@@ -23,6 +23,11 @@ use tokio::{runtime::Runtime, sync::watch};
 const ROUNDS: usize = 9;
 const ASKS: usize = 2_000;
 const WRONG: usize = 100_000;
+/// Wrong keys over the socket, of each kind: fewer than are tolerated, so that none is made to wait.
+const SHOWN: usize = 2_000;
+/// Every request is counted, and none is refused for being one too many.
+const MANIFEST: &str = "schema = 1\n[quotas.services]\nper_hour = 1000000000\nper_second = 0\n\
+    [quotas.failures]\ntolerated = 10000\n";
 
 /// A real agentd of this build, on a socket of its own.
 struct Daemon {
@@ -33,7 +38,7 @@ struct Daemon {
 impl Daemon {
     fn start() -> Self {
         let home = tempfile::tempdir().expect("a directory");
-        fs::write(home.path().join("agentd.toml"), "schema = 1\n").expect("written");
+        fs::write(home.path().join("agentd.toml"), MANIFEST).expect("written");
         let child = Command::new(env!("CARGO_BIN_EXE_agentd"))
             .arg("--config")
             .arg(home.path().join("agentd.toml"))
@@ -61,17 +66,18 @@ impl Daemon {
     /// The time of each of so many reads over one connection, in microseconds.
     fn asks(&self, bearer: Option<&str>, count: usize) -> Vec<f64> {
         let mut stream = UnixStream::connect(self.socket()).expect("connected");
-        let shown = bearer.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
-        let request = format!("GET /v1/agents/list HTTP/1.1\r\nHost: agentd\r\n{shown}\r\n");
-        (0..count)
-            .map(|_| {
-                let began = Instant::now();
-                stream.write_all(request.as_bytes()).expect("sent");
-                answered(&mut stream);
-                began.elapsed().as_secs_f64() * 1e6
-            })
-            .collect()
+        (0..count).map(|_| ask(&mut stream, bearer, 200)).collect()
     }
+}
+
+/// One read, in microseconds.
+fn ask(stream: &mut UnixStream, bearer: Option<&str>, status: u16) -> f64 {
+    let shown = bearer.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
+    let request = format!("GET /v1/agents/list HTTP/1.1\r\nHost: agentd\r\n{shown}\r\n");
+    let began = Instant::now();
+    stream.write_all(request.as_bytes()).expect("sent");
+    answered(stream, status);
+    began.elapsed().as_secs_f64() * 1e6
 }
 
 impl Drop for Daemon {
@@ -81,8 +87,8 @@ impl Drop for Daemon {
     }
 }
 
-/// Reads one whole answer, which must be a 200.
-fn answered(stream: &mut UnixStream) {
+/// Reads one whole answer, which must be of this status.
+fn answered(stream: &mut UnixStream, status: u16) {
     let (mut held, mut part) = (Vec::new(), [0; 4096]);
     loop {
         let read = stream.read(&mut part).expect("answered");
@@ -90,7 +96,7 @@ fn answered(stream: &mut UnixStream) {
         held.extend_from_slice(&part[..read]);
         let Some(head) = held.windows(4).position(|end| end == b"\r\n\r\n") else { continue };
         let text = String::from_utf8_lossy(&held[..head]).to_lowercase();
-        assert!(text.starts_with("http/1.1 200"), "{text}");
+        assert!(text.starts_with(&format!("http/1.1 {status}")), "{text}");
         let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
         if held.len() >= head + 4 + length.unwrap_or(0) {
             return;
@@ -130,6 +136,33 @@ fn route() {
         ratios.push(keyed / bare);
     }
     println!("ratio, median of {ROUNDS}: {:.3} (goal: at most 1.2)", median(ratios));
+    guesses(&daemon, &key);
+}
+
+/// What whoever guesses can see: whole requests over the socket, each refused and audited.
+fn guesses(daemon: &Daemon, key: &str) {
+    let mut stream = UnixStream::connect(daemon.socket()).expect("connected");
+    let (mut of_unknown, mut of_wrong) = (Vec::new(), Vec::new());
+    for number in 0..SHOWN {
+        let unknown = mint(TokenKind::Key).expect("minted").token;
+        let wrong = wrong_secret(&key[4..16]);
+        let mut ask = |token: &SecretString| ask(&mut stream, Some(token.expose_secret()), 401);
+        if number % 2 == 0 {
+            of_unknown.push(ask(&unknown));
+            of_wrong.push(ask(&wrong));
+        } else {
+            of_wrong.push(ask(&wrong));
+            of_unknown.push(ask(&unknown));
+        }
+    }
+    let (of_unknown, of_wrong) = (trimmed(of_unknown), trimmed(of_wrong));
+    println!(
+        "over the socket: unknown id {:.1} µs, wrong secret {:.1} µs (medians of {SHOWN}), effect size {:.3} (goal: \
+         under 0.2)",
+        median(of_unknown.clone()),
+        median(of_wrong.clone()),
+        effect(&of_unknown, &of_wrong)
+    );
 }
 
 /// A keyring with a hundred keys: their ids, and the last of them.
@@ -227,7 +260,7 @@ async fn timing(home: &Path) {
         median(of_right.clone())
     );
     println!(
-        "effect size (Cohen's d): {:.3} between an unknown id and a wrong secret (goal: under 0.2), {:.3} between a \
+        "effect size (Cohen's d): {:.3} between an unknown id and a wrong secret, {:.3} between a \
          wrong secret and the right one, which says of itself that it is right",
         effect(&of_unknown, &of_wrong),
         effect(&of_wrong, &of_right)
