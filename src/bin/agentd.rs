@@ -55,6 +55,7 @@ fn run(args: Args) -> Result<(), CliError> {
     if args.scratch_writer {
         return Ok(daemon::write_until_killed()?);
     }
+    daemon::start_with_few();
     let voice = if args.detached { Voice::Quiet } else { Voice::Foreground };
     if args.detached {
         // Fails only for a process that leads its group already, and then there is nothing to leave.

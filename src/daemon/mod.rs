@@ -1,5 +1,6 @@
 //! The daemon: introduces the rooms, serves the endpoints, starts in order and stops in reverse.
 mod app;
+mod arenas;
 mod boot;
 mod breakers;
 mod core_dumps;
@@ -19,6 +20,7 @@ mod scratch_writer;
 mod server;
 
 pub use app::{App, Control};
+pub use arenas::{ARENAS, VARIABLE as ARENAS_VARIABLE, start_with_few};
 pub use boot::{Plan, Running, boot, kinds};
 pub use lifecycle::run;
 pub use logging::Voice;

@@ -3,7 +3,7 @@ use super::serve::ask;
 use crate::{
     cli::{CliError, Client, Ctl, Exit},
     config::{Paths, Sources},
-    daemon::Plan,
+    daemon::{ARENAS, ARENAS_VARIABLE, Plan},
     domain::{Fault, FaultKind},
 };
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -115,6 +115,9 @@ fn command(args: &Args, socket: &Path) -> Result<Command, CliError> {
     let mut command = Command::new(if beside.exists() { beside } else { PathBuf::from("agentd") });
     // It is for us to show, not for the daemon to carry about.
     command.env_remove(crate::cli::KEY_VARIABLE);
+    if env::var_os(ARENAS_VARIABLE).is_none() {
+        command.env(ARENAS_VARIABLE, ARENAS);
+    }
     if let Some(config) = &args.config {
         command.arg("--config").arg(config);
     }

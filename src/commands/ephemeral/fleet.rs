@@ -2,6 +2,7 @@
 use super::traces;
 use crate::{
     cli::CliError,
+    daemon::{ARENAS, ARENAS_VARIABLE},
     domain::{Fault, FaultKind},
 };
 use std::{
@@ -116,6 +117,9 @@ impl Fleet {
             path.push(rest);
         }
         let mut command = Command::new(self.home.join("bin").join("agentd"));
+        if env::var_os(ARENAS_VARIABLE).is_none() {
+            command.env(ARENAS_VARIABLE, ARENAS);
+        }
         match &self.manifest {
             None => {
                 for (name, _) in env::vars_os() {

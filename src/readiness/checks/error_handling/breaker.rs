@@ -22,10 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What a caller asks wrong.
 const MISTAKES: [u16; 4] = [400, 401, 404, 422];
 
-/// Three failures, 250 ms, two on trial; each call is one attempt of at most 200 ms.
+/// Three failures, 250 ms, two on trial; each call is one attempt of at most a second.
 pub fn strict() -> Value {
     json!({
-        "attempts": 1, "timeout": "5s",
+        "attempts": 1, "timeout": "1s",
         "breaker": { "failures": THRESHOLD, "open_for": "250ms", "probes": PROBES },
     })
 }

@@ -33,7 +33,7 @@ pub const CHECKS: &[Check] = &[
         how: "a declared check asks a local server that answers 500, by a policy of 5 attempts and waits of 50 ms doubling to 100 ms: the server counts requests and the times between; one that mends must be asked to its first good answer and no more",
         fix: FIX,
         exercised: true,
-        quiet: true,
+        quiet: false,
         run: |evidence| retry::as_configured(&evidence.ground, retry::configured()).boxed(),
     },
     Check {
@@ -72,7 +72,7 @@ pub const CHECKS: &[Check] = &[
         how: "a local server takes requests and never answers: by a policy of 9 attempts, 150 ms each and 400 ms in all, the call must end with 2 or 3 attempts made; one that answers is served on the same terms",
         fix: FIX,
         exercised: true,
-        quiet: true,
+        quiet: false,
         run: |evidence| limits::cut(&evidence.ground, limits::hurried()).boxed(),
     },
     Check {

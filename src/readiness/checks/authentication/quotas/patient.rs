@@ -4,7 +4,7 @@ use super::metered::{Manners, broken, sound};
 use super::scene::{BOUNDED, OTHER, Scene, figure, look, refused};
 #[cfg(test)]
 use crate::readiness::checks::{Saboteur, tried};
-use crate::readiness::{Evidence, Found, Ground, Proof, Serve, check::settle};
+use crate::readiness::{Evidence, Found, Ground, Proof, Serve, check::settle, undisturbed::undisturbed};
 #[cfg(test)]
 use futures_util::FutureExt;
 use serde_json::json;
@@ -17,9 +17,14 @@ const WRONG: &str = "agc_0000000000000000_00000000000000000000000000000000000000
 
 pub async fn patient(evidence: &Evidence) -> Found {
     match evidence.serve.clone() {
-        Some(serve) => exercise(&evidence.ground, serve).await,
+        Some(serve) => tiring(&evidence.ground, serve).await,
         None => Found::skipped("the daemon gave no router to try"),
     }
+}
+
+/// A stall of the machine may be as long as a wait that is tried.
+async fn tiring(ground: &Ground, serve: Arc<dyn Serve>) -> Found {
+    undisturbed(|| exercise(ground, serve.clone())).await
 }
 
 async fn exercise(ground: &Ground, serve: Arc<dyn Serve>) -> Found {
@@ -72,7 +77,7 @@ pub const SABOTEUR: Saboteur = Saboteur {
     of: "AU-033",
     at_work: || {
         tried(
-            exercise,
+            tiring,
             sound(),
             broken([
                 Manners::NeverTires,
