@@ -10,6 +10,9 @@ use std::{
     time::Duration,
 };
 
+/// Of a dependency that is down: more than it takes to be called down.
+const LOOKS: u64 = 6;
+
 const MANIFEST: &str = r#"
 schema = 1
 contacts.shop = { name = "Shop on-call", email = "oncall@shop.example" }
@@ -59,7 +62,11 @@ fn what_fails_is_recorded_resolved_seen_again_and_kept_over_a_kill() {
         "{probe:#}"
     );
     // Once per turn, however often it looks.
-    std::thread::sleep(Duration::from_millis(600));
+    let streak = || {
+        let status = daemon.ctl(["status", "-o", "json"]).json();
+        status["failing_probes"].as_array().and_then(|probes| probes.first()?["streak"].as_u64()).unwrap_or(0)
+    };
+    assert!(eventually(|| streak() >= LOOKS), "it was looked at {} times", streak());
     assert_eq!(group(&daemon, "probe").expect("the probe")["count"], 1);
 
     // A caller's own mistake: kept, and nobody's alarm.

@@ -5,7 +5,7 @@ use super::{ANSWERS, PATIENCE};
 use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     domain::AgentState,
-    readiness::{Found, Ground, Proof, check::settle, proof::script_agent, survivors},
+    readiness::{Found, Ground, Proof, check::settle, scratch_fleet::script_agent, survivors},
 };
 #[cfg(test)]
 use futures_util::FutureExt;

@@ -10,7 +10,7 @@ use crate::{
     readiness::{
         Ground,
         checks::{Saboteur, tried},
-        proof::script_agent,
+        scratch_fleet::script_agent,
     },
 };
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::readiness::{
     Ground,
     checks::{Saboteur, tried},
-    proof::script_agent,
+    scratch_fleet::script_agent,
 };
 use crate::{
     config::{AgentSettings, AgentSystem},

@@ -5,10 +5,7 @@ use crate::{
     agents::LogQuery,
     domain::Fault,
     readiness::{
-        Found, Ground, Proof,
-        check::settle,
-        checks::performance,
-        proof::{poll, script_agent},
+        Found, Ground, Proof, check::settle, checks::performance, proof::poll, scratch_fleet::script_agent,
         survivors,
     },
 };

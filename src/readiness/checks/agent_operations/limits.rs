@@ -4,12 +4,7 @@ use super::PATIENCE;
 use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     domain::Fault,
-    readiness::{
-        Found, Ground, Proof,
-        check::settle,
-        proof::{poll, script_agent},
-        survivors,
-    },
+    readiness::{Found, Ground, Proof, check::settle, proof::poll, scratch_fleet::script_agent, survivors},
 };
 #[cfg(test)]
 use futures_util::FutureExt;

@@ -5,11 +5,7 @@ use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     agents::LogQuery,
     domain::Fault,
-    readiness::{
-        Found, Ground, Proof,
-        check::settle,
-        proof::{poll, script_agent},
-    },
+    readiness::{Found, Ground, Proof, check::settle, proof::poll, scratch_fleet::script_agent},
 };
 #[cfg(test)]
 use futures_util::FutureExt;

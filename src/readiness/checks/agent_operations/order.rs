@@ -4,7 +4,7 @@ use super::{ANSWERS, PATIENCE};
 use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     domain::{AgentState, Event, EventKind, Fault},
-    readiness::{Found, Ground, Proof, check::settle, proof::script_agent},
+    readiness::{Found, Ground, Proof, check::settle, scratch_fleet::script_agent},
     store::Store,
 };
 #[cfg(test)]

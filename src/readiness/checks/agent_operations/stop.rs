@@ -5,9 +5,7 @@ use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     domain::{Fault, Outcome},
     readiness::{
-        Found, Ground, Proof, ScratchFleet,
-        check::settle,
-        proof::{poll, script_agent},
+        Found, Ground, Proof, ScratchFleet, check::settle, proof::poll, scratch_fleet::script_agent,
         survivors,
     },
 };

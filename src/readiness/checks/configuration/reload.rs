@@ -5,7 +5,8 @@ use crate::{
     config::Settings,
     domain::Fault,
     readiness::{
-        Evidence, Found, Ground, Proof, Reload, ScratchFleet, Stage, check::settle, proof::script_agent,
+        Evidence, Found, Ground, Proof, Reload, ScratchFleet, Stage, check::settle,
+        scratch_fleet::script_agent,
     },
 };
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     domain::{AgentState, ErrorFilter, ErrorGroup, Fault, FaultCategory, Occurrence, SpikeRule},
-    readiness::{Evidence, Found, Ground, Proof, ScratchFleet, check::settle, proof::script_agent},
+    readiness::{Evidence, Found, Ground, Proof, ScratchFleet, check::settle, scratch_fleet::script_agent},
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use serde_json::json;

@@ -8,7 +8,7 @@ use crate::{
 #[cfg(test)]
 use crate::{
     readiness::checks::{Saboteur, Tried, scratch_ground},
-    readiness::proof::script_agent,
+    readiness::scratch_fleet::script_agent,
 };
 #[cfg(test)]
 use futures_util::FutureExt;

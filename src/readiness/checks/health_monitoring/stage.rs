@@ -4,7 +4,8 @@ use crate::{
     readiness::{
         Ground, ScratchFleet,
         faults::{FaultServer, Manner},
-        proof::{poll, script_agent},
+        proof::poll,
+        scratch_fleet::script_agent,
     },
 };
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@ use super::figure::{Figure, Limit, worst};
 #[cfg(test)]
 use crate::readiness::{
     checks::{Saboteur, Tried, scratch_ground},
-    proof::script_agent,
+    scratch_fleet::script_agent,
 };
 use crate::{
     agents::Supervisor,

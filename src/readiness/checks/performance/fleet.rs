@@ -3,7 +3,8 @@ use super::figure::{Figure, Limit, worst};
 #[cfg(test)]
 use crate::readiness::{
     checks::{Saboteur, Tried, scratch_ground},
-    proof::{poll, script_agent},
+    proof::poll,
+    scratch_fleet::script_agent,
 };
 use crate::{
     agents::procfs::Table,

@@ -3,11 +3,7 @@
 use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     domain::Fault,
-    readiness::{
-        Found, Ground, Proof,
-        check::settle,
-        proof::{poll, script_agent},
-    },
+    readiness::{Found, Ground, Proof, check::settle, proof::poll, scratch_fleet::script_agent},
 };
 #[cfg(test)]
 use futures_util::FutureExt;

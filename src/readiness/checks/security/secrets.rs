@@ -4,7 +4,7 @@
 use crate::readiness::checks::{Saboteur, tried};
 use crate::{
     domain::{AgentState, Fault},
-    readiness::{Evidence, Found, Ground, Proof, check::settle, proof::script_agent, survivors},
+    readiness::{Evidence, Found, Ground, Proof, check::settle, scratch_fleet::script_agent, survivors},
 };
 #[cfg(test)]
 use futures_util::FutureExt;

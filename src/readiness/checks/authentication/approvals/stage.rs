@@ -1,7 +1,9 @@
 //! A scratch daemon whose manifest makes `waivers/add` wait for somebody's yes, and the people who ask it.
 use crate::{
     domain::{Fault, Identity, Period},
-    readiness::{Answered, Ground, Question, ScratchFleet, Serve, Served, Stage, proof::script_agent},
+    readiness::{
+        Answered, Ground, Question, ScratchFleet, Serve, Served, Stage, scratch_fleet::script_agent,
+    },
 };
 use serde_json::{Value, json};
 use std::{os::unix::fs::MetadataExt, sync::Arc, time::Duration};

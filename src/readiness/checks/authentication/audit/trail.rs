@@ -7,8 +7,7 @@ use crate::{
     domain::{AuditEntry, AuditFilter, AuditStanding, CorrelationId, Fault, Identity},
     readiness::{
         Answered, Evidence, Found, Ground, Proof, Question, ScratchFleet, Serve, Served, Stage,
-        check::settle,
-        proof::{blocking, script_agent},
+        check::settle, proof::blocking, scratch_fleet::script_agent,
     },
 };
 #[cfg(test)]
