@@ -116,7 +116,7 @@ mod tests {
             { "name": "a", "kind": "process", "replicas": 2, "options": { "command": ["x"] } },
         ]}))
         .expect("settings");
-        let plans = plan::plans(&settings, &plan::tests::some_uids()).expect("plans");
+        let plans = plan::plans(&settings, &plan::tests::some_uids(), true).expect("plans");
         let plan = &*plans[0];
         let record = |index: u32, digest: &str, boot: &str| InstanceRecord {
             id: InstanceId::new("a".parse().expect("a name"), index),

@@ -47,7 +47,7 @@ mod tests {
 
     fn plans(agents: Value) -> Vec<Arc<Plan>> {
         let settings: Settings = serde_json::from_value(json!({ "agent": agents })).expect("settings");
-        plan::plans(&settings, &plan::tests::some_uids()).expect("plans")
+        plan::plans(&settings, &plan::tests::some_uids(), true).expect("plans")
     }
 
     #[test]

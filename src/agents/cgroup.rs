@@ -83,6 +83,11 @@ impl CgroupTree {
         Some(Cgroup(self.path(instance))).filter(|cgroup| cgroup.0.is_dir())
     }
 
+    /// Every pid in any of them.
+    pub fn members(&self) -> Vec<i32> {
+        Cgroup(self.base.clone()).members()
+    }
+
     /// Removes what is empty, and itself when nothing is left.
     pub fn remove_empty(&self) {
         for entry in fs::read_dir(&self.base).into_iter().flatten().flatten() {

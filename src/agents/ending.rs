@@ -22,16 +22,24 @@ impl Supervisor {
     /// Stops every agent in reverse dependency order; what is left at the deadline is killed. Nothing survives.
     pub async fn shutdown(&self, deadline: Duration) {
         let end = Instant::now() + deadline;
-        // Dependents have this long to go first; the rest is kept for those that they kept waiting.
-        let courtesy = Instant::now() + deadline.mul_f64(0.6);
-        // Everything must be dead a little before, so that it can be verified.
-        let by = Instant::now() + deadline.mul_f64(0.9);
-        let turn = timeout_at(courtesy, self.0.turn.acquire()).await;
+        let turn = timeout_at(courtesy(end), self.0.turn.acquire()).await;
         if let Ok(Ok(turn)) = turn {
             turn.forget(); // no change follows a shutdown
         }
         // A second shutdown need not wait for the turn that the first one kept.
         self.0.turn.close();
+        self.stop_in_order(end).await;
+        if let Some(cgroups) = &self.0.shared.cgroups {
+            cgroups.remove_empty();
+        }
+    }
+
+    /// Every agent, those first that need others. What could not be stopped is recorded.
+    pub(super) async fn stop_in_order(&self, end: Instant) {
+        // Dependents have until then to go first; the rest is kept for those that they kept waiting.
+        let courtesy = courtesy(end);
+        // Everything must be dead a little before, so that it can be verified.
+        let by = end - end.saturating_duration_since(Instant::now()).mul_f64(0.1);
         let (names, dependents) = self.roster().dependents();
         let gone: BTreeMap<AgentName, watch::Sender<bool>> =
             names.iter().map(|name| (name.clone(), watch::Sender::new(false))).collect();
@@ -64,9 +72,6 @@ impl Supervisor {
             }
         });
         join_all(stops).await;
-        if let Some(cgroups) = &self.0.shared.cgroups {
-            cgroups.remove_empty();
-        }
     }
 
     /// Stops every instance of an agent and waits for the end.
@@ -113,6 +118,11 @@ impl Supervisor {
         }
         ended
     }
+}
+
+/// Of the time that is left, as much as others may take before those that wait for them are stopped too.
+fn courtesy(end: Instant) -> Instant {
+    end - end.saturating_duration_since(Instant::now()).mul_f64(0.4)
 }
 
 /// Processes of an agent or replica that the manifest does not have any more.

@@ -39,6 +39,8 @@ mod snapshot;
 mod start;
 mod streams;
 mod supervisor;
+mod switch;
+mod system;
 mod users;
 
 pub use supervisor::{ApplyReport, LogQuery, Supervisor, SupervisorParts};

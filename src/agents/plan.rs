@@ -10,6 +10,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
+#[derive(Clone)]
 pub struct Plan {
     pub settings: AgentSettings,
     pub work: Work,
@@ -88,7 +89,12 @@ impl Plan {
 }
 
 /// A plan for every agent, in manifest order; `uids` as granted. Refused whole: unknown kinds, bad options, cycles, users that cannot be.
-pub fn plans(settings: &Settings, uids: &BTreeMap<AgentName, u32>) -> Result<Vec<Arc<Plan>>, Fault> {
+/// Without `on`, the switch holds all of them off.
+pub fn plans(
+    settings: &Settings,
+    uids: &BTreeMap<AgentName, u32>,
+    on: bool,
+) -> Result<Vec<Arc<Plan>>, Fault> {
     let needs: BTreeMap<_, _> =
         settings.agents.iter().map(|agent| (agent.name.clone(), agent.depends_on.clone())).collect();
     order::layers(&needs)?;
@@ -103,7 +109,7 @@ pub fn plans(settings: &Settings, uids: &BTreeMap<AgentName, u32>) -> Result<Vec
         let plan = Plan {
             digest: digest(agent, user)?,
             probed: runtime::probes_of(agent).iter().any(|probe| waits(probe.role)),
-            enabled: agent.enabled && settings.agent_system == AgentSystem::On,
+            enabled: on && agent.enabled && settings.agent_system == AgentSystem::On,
             settings: agent.clone(),
             work,
             user,
@@ -149,7 +155,7 @@ pub mod tests {
     }
 
     fn digest_of(agent: Value) -> String {
-        plans(&settings(json!([agent])), &some_uids()).expect("a plan")[0].digest.clone()
+        plans(&settings(json!([agent])), &some_uids(), true).expect("a plan")[0].digest.clone()
     }
 
     #[test]
@@ -192,7 +198,7 @@ pub mod tests {
             json!({ "name": "b", "kind": "process", "options": { "command": ["x"] }, "depends_on": ["b"] }),
             json!({ "name": "b", "kind": "service", "options": { "command": ["x"], "port": 65535 }, "replicas": 2 }),
         ] {
-            let fault = plans(&settings(json!([good, bad])), &some_uids()).err().expect("a fault");
+            let fault = plans(&settings(json!([good, bad])), &some_uids(), true).err().expect("a fault");
             assert_eq!(fault.kind, FaultKind::Config, "{}", fault.message);
         }
     }

@@ -28,7 +28,7 @@ impl Supervisor {
         let names: Vec<AgentName> = settings.agents.iter().map(|agent| agent.name.clone()).collect();
         let kept = shared.store.kept_of_agents().await?;
         let uids = users::granted(&shared.store, kept.uids, &names, shared.clock.now()).await?;
-        let plans = plan::plans(&settings, &uids)?;
+        let plans = plan::plans(&settings, &uids, self.switched_off().is_none())?;
         let desires: BTreeMap<_, _> = kept.desires.into_iter().collect();
         let old = self.roster().plans();
         let report = apply::diff(&old, &plans);

@@ -1,5 +1,5 @@
 //! What all actors of a fleet share.
-use super::{cgroup::CgroupTree, journal::Journal, snapshot::Board};
+use super::{cgroup::CgroupTree, journal::Journal, snapshot::Board, switch::Switch};
 use crate::{config::Paths, errors::Errors, resilience::Clock, store::Store};
 use std::{
     path::PathBuf,
@@ -14,6 +14,7 @@ pub struct Shared {
     pub board: Board,
     pub journal: Journal,
     pub errors: Errors,
+    pub switch: Switch,
     pub fleet_id: String,
     pub boot_id: String,
     /// The `agentctl` beside the running program.
@@ -25,11 +26,17 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(parts: super::SupervisorParts, fleet_id: String, cgroups: Option<CgroupTree>) -> Self {
+    pub fn new(
+        parts: super::SupervisorParts,
+        switch: Switch,
+        fleet_id: String,
+        cgroups: Option<CgroupTree>,
+    ) -> Self {
         let exe = std::env::current_exe().unwrap_or_default();
         Self {
             journal: Journal::open(parts.store.clone(), parts.clock.clone(), parts.errors.clone()),
             errors: parts.errors,
+            switch,
             paths: parts.paths,
             store: parts.store,
             clock: parts.clock,

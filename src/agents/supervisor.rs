@@ -11,7 +11,9 @@ use super::{
     roster::{self, Agent, Roster},
     runtime,
     shared::Shared,
-    streams, users,
+    streams,
+    switch::Switch,
+    users,
 };
 use crate::{
     config::{AgentSettings, Cgroups, Kind, Paths, ProbeSettings, Settings},
@@ -92,13 +94,14 @@ impl Supervisor {
         let names: Vec<AgentName> = settings.agents.iter().map(|agent| agent.name.clone()).collect();
         let kept = parts.store.kept_of_agents().await?;
         let uids = users::granted(&parts.store, kept.uids, &names, parts.clock.now()).await?;
-        let plans = plan::plans(&settings, &uids)?;
+        let switch = Switch::open(&parts.paths.agent_system);
+        let plans = plan::plans(&settings, &uids, switch.off().is_none())?;
         let desires: BTreeMap<_, _> = kept.desires.into_iter().collect();
         streams::make_directories(&parts.paths)?;
         let (cgroups, marked) = machine
             .await
             .map_err(|panic| Fault::internal(format!("cannot look for what an ended run left: {panic}")))?;
-        let shared = Arc::new(Shared::new(parts, fleet_id, cgroups));
+        let shared = Arc::new(Shared::new(parts, switch, fleet_id, cgroups));
 
         let find = |id: &InstanceId| {
             let plan = plans.iter().find(|plan| *plan.name() == id.agent)?;
@@ -216,11 +219,7 @@ impl Supervisor {
         let _turn = self.turn().await?;
         for name in self.found(agents)? {
             if !self.roster().agent(&name)?.plan.enabled {
-                return Err(Fault::new(
-                    FaultKind::Refused,
-                    format!("cannot start {name}: it is switched off"),
-                )
-                .hint("set enabled = true (and agent_system = \"on\"), then `agentctl config reload`"));
+                return Err(self.is_off(&name));
             }
         }
         for name in agents {
@@ -231,6 +230,25 @@ impl Supervisor {
             }
         }
         Ok(())
+    }
+
+    /// Why it may not run.
+    fn is_off(&self, name: &AgentName) -> Fault {
+        let (why, hint) = match self.switched_off() {
+            Some(off) => (
+                format!(
+                    "the agent system is off since {}: {}",
+                    off.at.strftime("%Y-%m-%d %H:%MZ"),
+                    off.reason
+                ),
+                "`agentctl system on` lets agents start again",
+            ),
+            None => (
+                "it is switched off".into(),
+                "set enabled = true (and agent_system = \"on\"), then `agentctl config reload`",
+            ),
+        };
+        Fault::new(FaultKind::Refused, format!("cannot start {name}: {why}")).hint(hint)
     }
 
     /// All of them, or a fault for the first that there is not: nothing is done by halves.

@@ -24,6 +24,7 @@ mod init;
 mod quickstart;
 mod report;
 mod status;
+mod system;
 mod tail;
 mod validate;
 mod version;
@@ -56,6 +57,7 @@ commands! {
     Daemon => daemon,
     Status => status,
     Agent => agent,
+    System => system,
     Validate => validate,
     Check => check,
     Waiver => waiver,

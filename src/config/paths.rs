@@ -14,6 +14,8 @@ pub struct Paths {
     pub audit_key: PathBuf,
     /// What holds the audit trail from outside the database.
     pub audit_anchors: PathBuf,
+    /// The switch over all agents, where it was thrown.
+    pub agent_system: PathBuf,
     pub lock: PathBuf,
     pub backups: PathBuf,
     /// FIFOs of living agents.
@@ -41,6 +43,7 @@ impl Paths {
             audit_key: Self::audit_key_beside(&database),
             audit_anchors: Self::audit_anchors_beside(&database),
             database,
+            agent_system: state_dir.join("agent-system.json"),
             lock: state_dir.join("agentd.lock"),
             backups: state_dir.join("backups"),
             fifos: state_dir.join("fifos"),

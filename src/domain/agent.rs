@@ -2,9 +2,9 @@
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
-use super::{AgentName, InstanceId, Separation};
+use super::{AgentName, InstanceId, Principal, Separation};
 
 /// Where one instance, or an agent as a whole, stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -246,4 +246,21 @@ pub struct InstanceRecord {
     /// Digest of the settings it was started with: adopted only while they are the same.
     pub spec_digest: String,
     pub was_ready: bool,
+}
+
+/// Why the fleet is held off, whatever the file says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchedOff {
+    pub at: Timestamp,
+    /// None where that cannot be told any more.
+    pub by: Option<Principal>,
+    pub reason: String,
+}
+
+impl SwitchedOff {
+    /// What stands for a switch that cannot be read: nobody knows that it was on.
+    pub fn unreadable(path: &Path) -> Self {
+        let reason = format!("{} cannot be read, and nothing is started on a guess", path.display());
+        Self { at: Timestamp::UNIX_EPOCH, by: None, reason }
+    }
 }

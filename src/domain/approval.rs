@@ -26,6 +26,8 @@ pub const APPROVABLE: &[&str] = &[
     "readiness/cancel",
     "readiness/run",
     "sessions/revoke",
+    "system/off",
+    "system/on",
     "waivers/add",
     "waivers/revoke",
 ];

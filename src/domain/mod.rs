@@ -28,7 +28,7 @@ mod waiver;
 pub use access::{Caller, Clients, Identity, Permission, Role, Separation};
 pub use agent::{
     AgentState, AgentStatus, CrashClass, Desire, ExitReport, FleetSnapshot, InstanceRecord, InstanceStatus,
-    RestartMode, UidGrant,
+    RestartMode, SwitchedOff, UidGrant,
 };
 pub use allowance::Allowance;
 pub use application::{ApplicationPermission, KEPT_FOR_SYSTEM, ShippedRole, check_client};

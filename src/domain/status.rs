@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     AgentState, AgentStatus, BreakerStatus, ErrorAlarm, Interval, ProbeStatus, RunId, Separation, StoreStats,
-    Verdict,
+    SwitchedOff, Verdict,
 };
 
 /// The verdict line: is the fleet well right now? Never says "ready to ship": that is `validate`'s to say.
@@ -40,7 +40,11 @@ pub struct DaemonStatus {
     pub rss_bytes: u64,
     /// The weakest separation between any agent and the operator.
     pub separation: Separation,
+    /// on or off
     pub agent_system: String,
+    /// The switch, where it was thrown by hand or by a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switched_off: Option<SwitchedOff>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

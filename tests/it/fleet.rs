@@ -69,6 +69,40 @@ fn a_fleet_is_controlled_agent_by_agent_and_leaves_nothing() {
 }
 
 #[test]
+fn off_is_off_over_reloads_and_kills_until_it_is_on_again() {
+    let mut daemon = Daemon::start(FLEET);
+    comes_up(&daemon);
+    let pids = [first_pid(&daemon, "orders"), first_pid(&daemon, "billing")];
+    assert_eq!(daemon.ctl(["system", "off", "--reason", "x"]).code, 6, "nobody was asked");
+    assert_eq!(daemon.ctl(["system", "off", "--yes", "--reason", " "]).code, 2);
+    assert!(pids.iter().all(|pid| alive(*pid)), "a refusal stopped something");
+
+    let off = ["system", "off", "--yes", "--reason", "wrong answers, OPS-17", "-o", "json"];
+    let standing = daemon.ctl(off).exits(0).json();
+    assert_eq!((&standing["agent_system"], &standing["alive"]), (&"off".into(), &0.into()), "{standing:#}");
+    assert!(!pids.iter().any(|pid| alive(*pid)), "it was said to be off");
+    let held = |daemon: &Daemon| {
+        assert_eq!(daemon.strays(), Vec::<i32>::new());
+        assert_eq!(state(daemon, "orders"), "disabled");
+        let refused = daemon.ctl(["agent", "start", "orders"]).exits(6);
+        assert!(refused.stderr.contains("wrong answers, OPS-17"), "{refused}");
+        let status = daemon.ctl(["status"]);
+        assert!(status.stdout.contains("switched off"), "{status}");
+    };
+    held(&daemon);
+    daemon.ctl(["config", "reload"]).exits(0);
+    held(&daemon);
+    daemon.kill();
+    daemon.launch();
+    held(&daemon);
+
+    daemon.ctl(["system", "on"]).exits(0);
+    comes_up(&daemon);
+    daemon.ctl(["system", "on"]).exits(0);
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
 fn an_agent_that_is_killed_comes_back() {
     let daemon = Daemon::start(FLEET);
     comes_up(&daemon);

@@ -50,7 +50,16 @@ fn head(report: &StatusReport, ui: &Ui) -> String {
         one_line(&daemon.environment),
         mebibytes(daemon.rss_bytes)
     );
-    if daemon.agent_system != "on" {
+    if let Some(off) = &daemon.switched_off {
+        let by = off.by.as_ref().map_or_else(|| "nobody knows whom".into(), ToString::to_string);
+        let _ = writeln!(
+            text,
+            "the agent system was switched off {} ago by {}: {}",
+            age(off.at, report.at),
+            one_line(&by),
+            one_line(&off.reason)
+        );
+    } else if daemon.agent_system != "on" {
         let _ = writeln!(text, "the agent system is {}: no agent is started", one_line(&daemon.agent_system));
     }
     if daemon.separation == Separation::None && !report.tiers.is_empty() {

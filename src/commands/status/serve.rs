@@ -55,6 +55,7 @@ async fn handle(app: App, _caller: Caller, request: Request) -> Result<StatusRep
     let settings = app.settings.borrow().clone();
     let most = if request.most == 0 { usize::MAX } else { request.most };
     let uptime = at.duration_since(app.started_at);
+    let switched_off = app.supervisor.switched_off();
     Ok(StatusReport {
         schema_version: 1,
         at,
@@ -70,10 +71,11 @@ async fn handle(app: App, _caller: Caller, request: Request) -> Result<StatusRep
             config_file: app.config_file.as_ref().map(|file| file.display().to_string()),
             rss_bytes: resident_bytes(),
             separation: weakest(&fleet),
-            agent_system: match settings.agent_system {
-                AgentSystem::Off => "off".into(),
-                AgentSystem::On => "on".into(),
+            agent_system: match (settings.agent_system, &switched_off) {
+                (AgentSystem::On, None) => "on".into(),
+                _ => "off".into(),
             },
+            switched_off,
         },
         instances: count_instances(&fleet),
         tiers: tiers(&fleet),

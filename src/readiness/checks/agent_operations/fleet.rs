@@ -17,7 +17,8 @@ use futures_util::FutureExt;
 const TOLD: usize = 30;
 
 pub async fn ready(evidence: &Evidence) -> Found {
-    let system_off = evidence.settings.agent_system == AgentSystem::Off;
+    let system_off =
+        evidence.settings.agent_system == AgentSystem::Off || evidence.supervisor.switched_off().is_some();
     compared(&evidence.settings.agents, evidence.fleet(), system_off)
 }
 

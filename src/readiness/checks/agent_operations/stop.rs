@@ -40,13 +40,14 @@ pub async fn verified(ground: &Ground, end: Ending) -> Found {
 async fn stopped(ground: &Ground, end: Ending, cgroups: &str) -> Found {
     let exercise = async {
         let plot = ground.plot()?;
-        let farewell = plot.path().join("farewell");
+        let (greeting, farewell) = (plot.path().join("greeting"), plot.path().join("farewell"));
         let stubborn = "trap '' TERM HUP INT; \
             (setsid /bin/sh -c \"trap '' TERM HUP INT; while :; do sleep 0.2; done\" </dev/null >/dev/null 2>&1 &) & \
             while :; do sleep 0.2; done";
         let polite = format!(
-            "trap 'echo well > \"{}\"; exit 0' TERM; while :; do sleep 0.02; done",
-            farewell.display()
+            "trap 'echo well > \"{}\"; exit 0' TERM; : > \"{}\"; while :; do sleep 0.02; done",
+            farewell.display(),
+            greeting.display()
         );
         let mut polite = script_agent("polite", "service", &polite);
         polite["stop_timeout"] = json!("10s");
@@ -54,11 +55,12 @@ async fn stopped(ground: &Ground, end: Ending, cgroups: &str) -> Found {
             .fleet(json!({ "daemon": { "cgroups": cgroups }, "agent": [script_agent("stubborn", "service", stubborn), polite] }), false)
             .await?;
         let mark = fleet.mark().to_owned();
-        // The main shell, its sleep, the shell in another session and its sleep, and the polite two.
+        // The main shell, its sleep, the shell in another session and its sleep, and the polite two, once that is ready
+        // for what it is to be told.
         let family = poll(PATIENCE, || {
             let pids = survivors::marked(&mark).ok()?;
             let apart = pids.iter().filter(|pid| survivors::leads_session(**pid)).count();
-            (pids.len() >= 4 && apart >= 1).then_some(pids)
+            (pids.len() >= 4 && apart >= 1 && greeting.exists()).then_some(pids)
         })
         .await;
         let Some(family) = family else {

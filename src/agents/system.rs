@@ -1,0 +1,79 @@
+//! The whole fleet off and on again by the switch; and whether anything of it is alive.
+use super::{
+    Supervisor,
+    actor::{Handle, Order, Then},
+    plan::Plan,
+    procfs,
+    supervisor::deliver,
+};
+use crate::domain::{Fault, SwitchedOff};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::{task::spawn_blocking, time::Instant};
+
+impl Supervisor {
+    /// None while the switch is on; the file may say off nevertheless.
+    pub fn switched_off(&self) -> Option<SwitchedOff> {
+        self.0.shared.switch.off()
+    }
+
+    /// From here on nothing is started, whoever asks; then every agent is stopped in reverse order, and killed at the
+    /// deadline. Off already, it stops what is left.
+    pub async fn switch_off(&self, off: SwitchedOff, deadline: Duration) -> Result<(), Fault> {
+        let turn = self.turn().await?;
+        if self.switched_off().is_none() {
+            self.throw(Some(off)).await?;
+        }
+        let disabled = self.disable();
+        drop(turn); // the stops may take long, and need not hold up others
+        self.stop_in_order(Instant::now() + deadline).await;
+        for (plan, handles) in disabled {
+            for handle in handles {
+                deliver(&handle, Order::Plan(plan.clone(), Then::Disable)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every agent may run again that the manifest wants and nobody stopped by hand. Returns before they are ready.
+    pub async fn switch_on(&self) -> Result<(), Fault> {
+        if self.switched_off().is_some() {
+            let turn = self.turn().await?;
+            self.throw(None).await?;
+            drop(turn);
+        }
+        let settings = self.roster().settings.clone();
+        self.apply(settings).await.map(drop)
+    }
+
+    /// Processes of this fleet that are alive: those that bear its mark, and whatever is in its cgroups.
+    pub async fn living(&self) -> Result<Vec<i32>, Fault> {
+        let shared = Arc::clone(&self.0.shared);
+        let look = move || {
+            let marked = procfs::marked(&shared.fleet_id).into_iter().map(|process| process.pid);
+            let held = shared.cgroups.iter().flat_map(|tree| tree.members());
+            marked.chain(held).collect::<BTreeSet<_>>().into_iter().collect()
+        };
+        spawn_blocking(look)
+            .await
+            .map_err(|panic| Fault::internal(format!("cannot look for what is alive: {panic}")))
+    }
+
+    async fn throw(&self, off: Option<SwitchedOff>) -> Result<(), Fault> {
+        let shared = Arc::clone(&self.0.shared);
+        spawn_blocking(move || shared.switch.set(off))
+            .await
+            .map_err(|panic| Fault::internal(format!("cannot throw the switch: {panic}")))?
+    }
+
+    /// Nobody wakes an agent from here on; what runs is not touched yet.
+    fn disable(&self) -> Vec<(Arc<Plan>, Vec<Handle>)> {
+        let mut roster = self.roster();
+        let agents = roster.agents.values_mut();
+        agents
+            .map(|agent| {
+                agent.plan = Arc::new(Plan { enabled: false, ..Plan::clone(&agent.plan) });
+                (agent.plan.clone(), agent.instances.clone())
+            })
+            .collect()
+    }
+}

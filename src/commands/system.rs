@@ -1,0 +1,167 @@
+//! The switch over all agents: off and on again, and how it stands. Both ends.
+use crate::{
+    cli::{CliError, Ctl, Exit, confirm, one_line},
+    config::AgentSystem,
+    daemon::{App, Route},
+    domain::{Audited, Caller, Fault, FaultKind, Permission, SwitchedOff},
+    protocol::{Endpoint, Verb},
+};
+use serde::{Deserialize, Serialize};
+use std::{fmt::Write, time::Duration};
+
+/// The longest reason that is taken, in characters.
+const LONGEST: usize = 200;
+/// What the switch is called off for is called for in minutes; agents that hang are killed before.
+const OFF_WITHIN: Duration = Duration::from_secs(60);
+
+/// The switch over all agents: whatever the manifest says, off is off.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Action {
+    /// How it stands, and what of the fleet is alive
+    Show,
+    /// Stop every agent and start none, over restarts and reloads, until it is on again
+    Off {
+        /// Why; whoever looks is told
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Let agents start again
+    On,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ShowRequest {}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Standing {
+    pub schema_version: u32,
+    /// on or off
+    pub agent_system: String,
+    /// None where the manifest alone decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switched_off: Option<SwitchedOff>,
+    /// Processes of the fleet that are alive.
+    pub alive: usize,
+}
+
+struct Show;
+impl Endpoint for Show {
+    const NAME: &'static str = "system/show";
+    const VERB: Verb = Verb::Read;
+    const NEEDS: Permission = Permission::FleetRead;
+    const AUDITED: Audited = Audited::Not;
+    type Request = ShowRequest;
+    type Reply = Standing;
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OffRequest {
+    pub reason: String,
+}
+
+struct Off;
+impl Endpoint for Off {
+    const NAME: &'static str = "system/off";
+    const VERB: Verb = Verb::Write;
+    const NEEDS: Permission = Permission::AgentControl;
+    const AUDITED: Audited = Audited::Around;
+    type Request = OffRequest;
+    type Reply = Standing;
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OnRequest {}
+
+struct On;
+impl Endpoint for On {
+    const NAME: &'static str = "system/on";
+    const VERB: Verb = Verb::Write;
+    const NEEDS: Permission = Permission::AgentControl;
+    const AUDITED: Audited = Audited::Around;
+    type Request = OnRequest;
+    type Reply = Standing;
+}
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::to::<Show, _, _>(handle_show),
+        Route::to::<Off, _, _>(handle_off),
+        Route::to::<On, _, _>(handle_on),
+    ]
+}
+
+async fn handle_show(app: App, _caller: Caller, _request: ShowRequest) -> Result<Standing, Fault> {
+    standing(&app).await
+}
+
+async fn handle_off(app: App, caller: Caller, request: OffRequest) -> Result<Standing, Fault> {
+    let reason = request.reason.trim();
+    if reason.is_empty() || reason.chars().count() > LONGEST || reason.chars().any(char::is_control) {
+        let message =
+            format!("cannot switch the fleet off without a reason: one line of 1 to {LONGEST} characters");
+        return Err(Fault::usage(message).hint("--reason \"answers are wrong since 14:10, OPS-17\""));
+    }
+    let off = SwitchedOff { at: app.clock.now(), by: Some(caller.principal), reason: reason.to_owned() };
+    app.supervisor.switch_off(off, OFF_WITHIN).await?;
+    let standing = standing(&app).await?;
+    if standing.alive > 0 {
+        let message = format!("cannot say that the fleet is off: {} of its processes live", standing.alive);
+        return Err(Fault::new(FaultKind::Timeout, message)
+            .hint("nothing new is started; the daemon's log names what survives; try again"));
+    }
+    Ok(standing)
+}
+
+async fn handle_on(app: App, _caller: Caller, _request: OnRequest) -> Result<Standing, Fault> {
+    app.supervisor.switch_on().await?;
+    standing(&app).await
+}
+
+async fn standing(app: &App) -> Result<Standing, Fault> {
+    let manifest = app.settings.borrow().agent_system;
+    let switched_off = app.supervisor.switched_off();
+    let on = manifest == AgentSystem::On && switched_off.is_none();
+    Ok(Standing {
+        schema_version: 1,
+        agent_system: if on { "on" } else { "off" }.into(),
+        switched_off,
+        alive: app.supervisor.living().await?.len(),
+    })
+}
+
+pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
+    let standing = match args.action {
+        Action::Show => ctl.client.call::<Show>(&ShowRequest {}).await?,
+        Action::Off { reason, yes } => {
+            confirm("stop every agent, and start none until `agentctl system on`", yes)?;
+            ctl.client.call::<Off>(&OffRequest { reason }).await?
+        }
+        Action::On => ctl.client.call::<On>(&OnRequest {}).await?,
+    };
+    ctl.output.print(&ctl.ui, &standing, |_| shown(&standing))?;
+    Ok(Exit::Ok)
+}
+
+fn shown(standing: &Standing) -> String {
+    let mut text = format!("the agent system is {}", standing.agent_system);
+    match &standing.switched_off {
+        Some(off) => {
+            let by = off.by.as_ref().map_or_else(|| "nobody knows whom".into(), ToString::to_string);
+            let at = off.at.strftime("%Y-%m-%d %H:%M:%SZ");
+            let _ = write!(text, " since {at}, by {}: {}", one_line(&by), one_line(&off.reason));
+        }
+        None if standing.agent_system == "off" => text.push_str(": agent_system in the manifest says so"),
+        None => {}
+    }
+    let _ = writeln!(text, "\n{} processes of the fleet are alive", standing.alive);
+    text
+}
