@@ -1,0 +1,1 @@
+//! What was measured, kept in ever coarser steps: recorded, asked for by series and time, drawn as lines.
