@@ -21,6 +21,7 @@ mod error;
 mod generate;
 mod help_topics;
 mod init;
+mod operation;
 mod quickstart;
 mod report;
 mod status;
@@ -64,6 +65,7 @@ commands! {
     Error => error,
     Breaker => breaker,
     Audit => audit,
+    Operation => operation,
     Doctor => doctor,
     Report => report,
     Completion => completion,

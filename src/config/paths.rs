@@ -16,6 +16,8 @@ pub struct Paths {
     pub audit_anchors: PathBuf,
     pub lock: PathBuf,
     pub backups: PathBuf,
+    /// Journals of operations; never in the database, which may be put back to what it was.
+    pub operations: PathBuf,
     /// FIFOs of living agents.
     pub fifos: PathBuf,
     pub logs: PathBuf,
@@ -43,6 +45,7 @@ impl Paths {
             database,
             lock: state_dir.join("agentd.lock"),
             backups: state_dir.join("backups"),
+            operations: state_dir.join("operations"),
             fifos: state_dir.join("fifos"),
             agent_logs: logs.join("agents"),
             report_socket: PathBuf::from(report_dir).join("report.sock"),

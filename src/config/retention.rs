@@ -25,6 +25,9 @@ pub struct RetentionSettings {
     pub errors: Period,
     /// How long it is kept what each principal used of an hour.
     pub quotas: Period,
+    /// How many operations that ended are kept; one that stopped, and waits for somebody to look, always is.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub operations: u32,
     /// How long rows of the audit trail are kept; the newest stays in any case.
     pub audit: Period,
 }
@@ -42,6 +45,7 @@ impl Default for RetentionSettings {
             approvals: Period::secs(365 * 86400),
             errors: Period::secs(90 * 86400),
             quotas: Period::secs(7 * 86400),
+            operations: 200,
             audit: Period::secs(365 * 86400),
         }
     }

@@ -18,6 +18,7 @@ use crate::{
     domain::{EventKind, Fault, FaultKind, Permission},
     errors::Errors,
     health::{Monitor, MonitorParts, keep_breakers, restore_breakers},
+    operations::{Operations, Registry},
     readiness::{self, Readiness, ReadinessParts, Started},
     resilience::{Clock, Policies},
     store::Store,
@@ -97,6 +98,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let paths = Arc::new(Paths::new(&plan.settings));
     make_private(&paths.state_dir)?;
     let lock = Lock::take(&paths.lock).await?;
+    make_private(&paths.operations)?;
     let descriptors = raise_open_files();
     let group = socket_group(&plan.settings)?;
     let operators = Bound::bind(&paths.socket, Access::Operators { group })?;
@@ -144,6 +146,8 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
+    let operations = Operations::new(paths.operations.clone(), steps()?, clock.clone(), errors.clone())
+        .telling(store.clone());
     let app = App {
         settings,
         config_digest,
@@ -160,6 +164,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         trail,
         approvals,
         errors,
+        operations,
         started_at,
         control: Control::default(),
         reloader: Arc::new(Reloader {
@@ -172,6 +177,8 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         }),
     };
 
+    // Everything that a step may reach is there, and nobody can begin another before these are known.
+    app.operations.recover().await?;
     let closing = CancellationToken::new();
     let admission =
         Admission::new(Bounds::for_descriptors(descriptors), vec![0, rustix::process::geteuid().as_raw()]);
@@ -190,6 +197,11 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     )
     .await;
     Ok(Running { app, listeners, closing, _lock: lock })
+}
+
+/// Every step that a journal may name.
+fn steps() -> Result<Registry, Fault> {
+    Registry::new([])
 }
 
 /// Serves both sockets, and keeps what breakers come to, until `closing`.

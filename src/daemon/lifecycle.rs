@@ -82,6 +82,7 @@ impl Running {
         app.control.stop();
         app.note(EventKind::DaemonStopping, format!("pid {}", std::process::id())).await;
         let errors = &app.errors;
+        within(STEP * 2, errors, "the operations", app.operations.shutdown()).await;
         within(STEP, errors, "the monitor", app.monitor.shutdown()).await;
         stop_agents(&app, deadline, hasten).await;
         closing.cancel();
@@ -160,6 +161,10 @@ async fn prune_hourly(app: App) {
 
 async fn prune(store: &Store, app: &App) {
     let retention = app.settings.borrow().retention.clone();
+    if let Err(fault) = app.operations.prune(retention.operations).await {
+        tracing::warn!(%fault, "cannot prune operations");
+        app.errors.record(Failure::new("prune", fault));
+    }
     match store.prune(retention).await {
         Ok(rows) => tracing::debug!(rows, "pruned"),
         Err(error) => {

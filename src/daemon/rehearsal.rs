@@ -12,6 +12,7 @@ use crate::{
     config::{self, Sources},
     errors::Errors,
     health::{Monitor, MonitorParts},
+    operations::{Operations, Registry},
     readiness::{Answered, Question, Readiness, ReadinessParts, Reload, Reloaded, Serve, Served, Stage},
     resilience::Policies,
 };
@@ -152,6 +153,8 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
+    let operations =
+        Operations::new(paths.operations.clone(), Registry::default(), clock.clone(), errors.clone());
     App {
         settings,
         config_digest,
@@ -169,6 +172,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         trail,
         approvals,
         errors,
+        operations,
         control: Control::default(),
         reloader: Arc::new(Reloader {
             reread: Arc::new(reread),

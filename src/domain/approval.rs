@@ -22,6 +22,7 @@ pub const APPROVABLE: &[&str] = &[
     "keys/create",
     "keys/revoke",
     "keys/rotate",
+    "operations/cancel",
     "quotas/reset",
     "readiness/cancel",
     "readiness/run",

@@ -13,6 +13,7 @@ mod fault;
 mod health;
 mod name;
 mod network;
+mod operation;
 mod principal;
 mod quantity;
 mod readiness;
@@ -48,6 +49,10 @@ pub use fault::{Fault, FaultCategory, FaultKind, FaultSeverity, Fingerprint, Nat
 pub use health::{Observation, ProbeResult, ProbeRole, ProbeState, ProbeStatus, ProbeTransition};
 pub use name::{AgentName, InstanceId, RunId};
 pub use network::Network;
+pub use operation::{
+    CancelWish, Due, OnFailure, Operation, OperationEvent, OperationId, OperationPlan, OperationState, OperationStep,
+    OperationSummary, PlannedStep, Reason, StepName, StepState,
+};
 pub use principal::{CorrelationId, Means, Principal, PrincipalKind};
 pub use quantity::{ByteSize, Period};
 pub use readiness::{

@@ -1,1 +1,25 @@
-//! Long work that survives a crash: journaled steps, each of which can be run again or undone.
+//! Long work that survives a crash: a straight list of steps, each intent written before and each result after, to a
+//! journal that is a file of its own, so that putting the database back cannot erase it.
+//!
+//! A step is run, or undone, as often as it takes until its result is written, and never after that.
+mod blueprint;
+mod board;
+mod engine;
+mod journal;
+mod recover;
+mod registry;
+mod runner;
+#[cfg(test)]
+mod scene;
+mod seam;
+mod site;
+mod step;
+#[cfg(test)]
+mod tests;
+
+pub use blueprint::Blueprint;
+pub use engine::Operations;
+pub use recover::Recovered;
+pub use registry::Registry;
+pub use site::Site;
+pub use step::{Interrupted, Step};

@@ -166,6 +166,7 @@ mod tests {
             approvals: Period::secs(3600),
             errors: Period::secs(3600),
             quotas: Period::secs(3600),
+            operations: 1,
             audit: Period::secs(3600),
         }
     }
