@@ -165,7 +165,9 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
             confirm(&format!("call {id} off and undo what it has done"), yes)?;
             let one = ctl.client.call::<Cancel>(&CancelRequest { id }).await?;
             ctl.output.print(&ctl.ui, &one, |_| {
-                format!("{id} is called off: `agentctl operation show {id} --follow` waits until it is undone\n")
+                format!(
+                    "{id} is called off: `agentctl operation show {id} --follow` waits until it is undone\n"
+                )
             })?;
             Ok(Exit::Ok)
         }
@@ -213,7 +215,8 @@ pub(super) async fn follow_operation(ctl: &Ctl, id: OperationId) -> Result<Opera
             Some(Ok(one)) => break Ok(one.operation),
             Some(Err(error)) => {
                 if matches!(error, CliError::Unreachable { .. }) && last.is_some() {
-                    watcher.aside(|| ctl.ui.note(&format!("{id} goes on when agentd is started again: {}", how(id))));
+                    let said = format!("{id} goes on when agentd is started again: {}", how(id));
+                    watcher.aside(|| ctl.ui.note(&said));
                 }
                 break Err(error);
             }
@@ -236,7 +239,9 @@ pub(super) async fn follow_operation(ctl: &Ctl, id: OperationId) -> Result<Opera
 }
 
 fn how(id: OperationId) -> String {
-    format!("`agentctl operation show {id} --follow` follows it, `agentctl operation cancel {id}` calls it off")
+    format!(
+        "`agentctl operation show {id} --follow` follows it, `agentctl operation cancel {id}` calls it off"
+    )
 }
 
 /// The default leaves it alone, as does a second Ctrl-C.

@@ -28,7 +28,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -146,8 +146,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
-    let operations = Operations::new(paths.operations.clone(), steps()?, clock.clone(), errors.clone())
-        .telling(store.clone());
+    let operations = assemble(&paths, &store, &clock, &errors)?;
     let app = App {
         settings,
         config_digest,
@@ -177,7 +176,6 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         }),
     };
 
-    // Everything that a step may reach is there, and nobody can begin another before these are known.
     app.operations.recover().await?;
     let closing = CancellationToken::new();
     let admission =
@@ -186,22 +184,22 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let took = plan.began.elapsed();
     // Nobody else sets it.
     let _ = started.set(Started { at: started_at, took });
-    app.note(
-        EventKind::DaemonStarted,
-        format!(
-            "agentd {} as pid {}, serving after {} ms",
-            env!("CARGO_PKG_VERSION"),
-            std::process::id(),
-            took.as_millis()
-        ),
-    )
-    .await;
+    announce(&app, took).await;
     Ok(Running { app, listeners, closing, _lock: lock })
 }
 
-/// Every step that a journal may name.
-fn steps() -> Result<Registry, Fault> {
-    Registry::new([])
+async fn announce(app: &App, took: Duration) {
+    let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
+    let said = format!("agentd {version} as pid {pid}, serving after {} ms", took.as_millis());
+    app.note(EventKind::DaemonStarted, said).await;
+}
+
+/// Operations, with every step that a journal may name. What was open goes on once all that steps may reach is there,
+/// and before anybody can begin another.
+fn assemble(paths: &Paths, store: &Store, clock: &Clock, errors: &Errors) -> Result<Operations, Fault> {
+    let steps = Registry::new([])?;
+    let operations = Operations::new(paths.operations.clone(), steps, clock.clone(), errors.clone());
+    Ok(operations.telling(store.clone()))
 }
 
 /// Serves both sockets, and keeps what breakers come to, until `closing`.

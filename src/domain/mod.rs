@@ -50,8 +50,8 @@ pub use health::{Observation, ProbeResult, ProbeRole, ProbeState, ProbeStatus, P
 pub use name::{AgentName, InstanceId, RunId};
 pub use network::Network;
 pub use operation::{
-    CancelWish, Due, OnFailure, Operation, OperationEvent, OperationId, OperationPlan, OperationState, OperationStep,
-    OperationSummary, PlannedStep, Reason, StepName, StepState,
+    CancelWish, Due, OnFailure, Operation, OperationEvent, OperationId, OperationPlan, OperationState,
+    OperationStep, OperationSummary, PlannedStep, Reason, StepName, StepState,
 };
 pub use principal::{CorrelationId, Means, Principal, PrincipalKind};
 pub use quantity::{ByteSize, Period};

@@ -34,7 +34,8 @@ impl Blueprint {
         by: Principal,
     ) -> Result<OperationPlan, Fault> {
         let cannot = |why: String| Fault::internal(format!("cannot begin a {}: {why}", self.kind));
-        let word = |text: &str| !text.is_empty() && text.len() <= LONGEST_WORD && !text.contains(char::is_control);
+        let word =
+            |text: &str| !text.is_empty() && text.len() <= LONGEST_WORD && !text.contains(char::is_control);
         if !word(self.kind) || !word(&self.resource) {
             return Err(cannot("its kind or its resource is no name".into()));
         }
@@ -43,7 +44,9 @@ impl Blueprint {
         }
         let mut steps: Vec<PlannedStep> = Vec::new();
         for name in &self.steps {
-            let Some(step) = registry.get(name) else { return Err(cannot(format!("no step is called `{name}`"))) };
+            let Some(step) = registry.get(name) else {
+                return Err(cannot(format!("no step is called `{name}`")));
+            };
             if steps.iter().any(|other| other.name == *name) {
                 return Err(cannot(format!("it names `{name}` twice")));
             }

@@ -129,7 +129,7 @@ impl Operations {
         };
         match timeout(HEARD, asked).await {
             Ok(Ok(answer)) => answer?,
-            Ok(Err(_)) if self.0.stopping.is_cancelled() => return Err(self.0.is_stopping("cancel it")),
+            Ok(Err(_)) if self.0.stopping.is_cancelled() => return Err(is_stopping("cancel it")),
             Ok(Err(_)) => return Err(ended(&board.operation())),
             Err(_late) => {
                 let late = format!("cannot cancel {id}: its journal does not take it in time");
@@ -143,7 +143,8 @@ impl Operations {
     /// The newest so many, the newest first.
     pub fn list(&self, limit: u32) -> Vec<OperationSummary> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let boards: Vec<_> = self.0.desk().known.values().rev().take(limit).map(|it| it.board.clone()).collect();
+        let boards: Vec<_> =
+            self.0.desk().known.values().rev().take(limit).map(|it| it.board.clone()).collect();
         boards.iter().map(|board| self.0.seen(board).summary()).collect()
     }
 
@@ -169,7 +170,7 @@ impl Operations {
             settled = seen.wait_for(|operation| operation.state.is_terminal()) => settled.is_ok(),
             () = self.0.cut.cancelled() => false,
         };
-        if settled { Ok(self.0.seen(&board)) } else { Err(self.0.is_stopping("wait for its end")) }
+        if settled { Ok(self.0.seen(&board)) } else { Err(is_stopping("wait for its end")) }
     }
 
     /// Those that ended, beyond the newest so many, go. One that is open, or stopped for somebody to look, stays.
@@ -212,7 +213,8 @@ impl Inner {
         let plan = blueprint.plan(&self.registry, id, by)?;
         let board = Board::new(Operation::begun(plan.clone(), at));
         let journal = Journal::create(&self.dir, plan, at, self.seam.clone()).await?;
-        let said = board.look(|operation| format!("{id} {}: {}, by {}", operation.kind, operation.title, operation.by));
+        let said = board
+            .look(|operation| format!("{id} {}: {}, by {}", operation.kind, operation.title, operation.by));
         tracing::info!("begun: {said}");
         self.drive(id, board, journal, Start::New);
         drop(place);
@@ -273,11 +275,6 @@ impl Inner {
                 .hint("`agentctl operation list` shows those that are kept")
         })
     }
-
-    fn is_stopping(&self, what: &str) -> Fault {
-        Fault::new(FaultKind::Unavailable, format!("cannot {what}: agentd is stopping"))
-            .hint("what is under way goes on when agentd is started again")
-    }
 }
 
 /// A number, and the resource kept for it until it is known.
@@ -292,7 +289,7 @@ impl<'a> Place<'a> {
         let (kind, resource) = (blueprint.kind, &blueprint.resource);
         let cannot = |why: String| Fault::new(FaultKind::Conflict, format!("cannot begin a {kind}: {why}"));
         if room.stopping.is_cancelled() {
-            return Err(room.is_stopping(&format!("begin a {kind}")));
+            return Err(is_stopping(&format!("begin a {kind}")));
         }
         let mut desk = room.desk();
         let holds = |operation: &Operation| {
@@ -309,7 +306,10 @@ impl<'a> Place<'a> {
                 .hint("`agentctl operation list` shows it"));
         }
         let Some(last) = &mut desk.last else {
-            return Err(Fault::new(FaultKind::Unavailable, format!("cannot begin a {kind}: the journals were not read yet")));
+            return Err(Fault::new(
+                FaultKind::Unavailable,
+                format!("cannot begin a {kind}: the journals were not read yet"),
+            ));
         };
         *last += 1;
         let id = OperationId(*last);
@@ -322,6 +322,11 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.room.desk().taken.remove(&self.resource);
     }
+}
+
+fn is_stopping(what: &str) -> Fault {
+    Fault::new(FaultKind::Unavailable, format!("cannot {what}: agentd is stopping"))
+        .hint("what is under way goes on when agentd is started again")
 }
 
 pub(super) fn ended(operation: &Operation) -> Fault {

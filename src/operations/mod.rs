@@ -4,6 +4,8 @@
 //! A step is run, or undone, as often as it takes until its result is written, and never after that.
 mod blueprint;
 mod board;
+#[cfg(test)]
+mod crash_tests;
 mod engine;
 mod journal;
 mod recover;

@@ -96,7 +96,8 @@ impl Runner {
         let Some(step) = self.room.registry.get(&name) else { return self.unknown(&name).await };
         self.write(OperationEvent::Intended { step: name.clone() }).await?;
         let site = self.site(place, "", self.cancelled.clone());
-        let outcome = self.listening(attempt("run", &*step, step.deadline(), async { step.run(&site).await }));
+        let outcome =
+            self.listening(attempt("run", &*step, step.deadline(), async { step.run(&site).await }));
         let event = match outcome.await {
             Ok(left) if too_large(&left) => {
                 let fault = Fault::internal(format!("cannot keep what `{name}` left: it is too large"));
@@ -152,7 +153,8 @@ impl Runner {
                 written.map(|()| self.cancelled.cancel()).map_err(|Halt(fault)| fault)
             }
             OperationState::Unwinding => {
-                let why = format!("cannot cancel {id}: a step failed, and what was done is being undone already");
+                let why =
+                    format!("cannot cancel {id}: a step failed, and what was done is being undone already");
                 Err(Fault::new(FaultKind::Conflict, why)
                     .hint(format!("`agentctl operation show {id} --follow` waits for its end")))
             }
@@ -181,8 +183,9 @@ impl Runner {
             Ok(Interrupted::Unclear(why)) => why,
             Err(fault) => fault.message,
         };
-        let fault = Fault::internal(format!("cannot tell whether `{name}` happened when agentd was cut off: {why}"))
-            .hint("look at what it is about, and put it right by hand; nothing was repeated or undone");
+        let fault =
+            Fault::internal(format!("cannot tell whether `{name}` happened when agentd was cut off: {why}"))
+                .hint("look at what it is about, and put it right by hand; nothing was repeated or undone");
         Some(self.room.reason(&fault))
     }
 
@@ -210,7 +213,8 @@ impl Runner {
         self.wishes.close();
         while self.wishes.try_recv().is_ok() {}
         let why = self.room.reason(fault);
-        let (event, at, mut next) = (OperationEvent::Stopped { why }, self.room.clock.now(), self.board.operation());
+        let (event, at, mut next) =
+            (OperationEvent::Stopped { why }, self.room.clock.now(), self.board.operation());
         if next.apply(event.clone(), at).is_err() {
             return;
         }
@@ -233,20 +237,18 @@ impl Runner {
         let why = operation.why.as_ref().map_or(String::new(), |why| format!(": {}", why.message));
         let (id, kind, state) = (operation.id, &operation.kind, operation.state.as_str());
         let said = format!("{id} {kind}: {state} after {took}{why}");
-        match (&operation.why, operation.state) {
-            (Some(why), OperationState::Unwound | OperationState::Stopped) => {
-                tracing::error!("{said}");
-                let fault = match operation.state {
-                    OperationState::Stopped => why.fault().severity(FaultSeverity::Critical),
-                    _ => why.fault(),
-                };
-                let failure = Failure::new(format!("operation/{kind}"), fault);
-                let client = operation.by.to_string();
-                self.room.errors.record(
-                    Failure { client: Some(client), ..failure }.context(format!("{id}, {state}: {}", operation.title)),
-                );
-            }
-            _ => tracing::info!("{said}"),
+        let failed = matches!(operation.state, OperationState::Unwound | OperationState::Stopped);
+        if let Some(why) = operation.why.as_ref().filter(|_| failed) {
+            tracing::error!("{said}");
+            let fault = match operation.state {
+                OperationState::Stopped => why.fault().severity(FaultSeverity::Critical),
+                _ => why.fault(),
+            };
+            let client = Some(operation.by.to_string());
+            let failure = Failure { client, ..Failure::new(format!("operation/{kind}"), fault) };
+            self.room.errors.record(failure.context(format!("{id}, {state}: {}", operation.title)));
+        } else {
+            tracing::info!("{said}");
         }
         self.room.tell(EventKind::OperationEnded, said).await;
     }
@@ -285,8 +287,9 @@ async fn attempt<T>(
         Ok(Ok(outcome)) => outcome,
         Ok(Err(panic)) => {
             let why = said(&*panic);
-            Err(Fault::internal(format!("cannot {what} `{name}`: it panicked: {why}"))
-                .hint("a defect of agentd: please report it with the lines around it in `agentctl daemon logs`"))
+            Err(Fault::internal(format!("cannot {what} `{name}`: it panicked: {why}")).hint(
+                "a defect of agentd: please report it with the lines around it in `agentctl daemon logs`",
+            ))
         }
         Err(_late) => {
             let deadline = Period::millis(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX));

@@ -11,8 +11,11 @@ pub enum Moment {
 #[derive(Clone, Default)]
 pub struct Seam {
     #[cfg(test)]
-    pub faults: Option<std::sync::Arc<dyn Fn(Moment, &OperationEvent) -> Cut + Send + Sync>>,
+    pub faults: Option<Faults>,
 }
+
+#[cfg(test)]
+pub type Faults = std::sync::Arc<dyn Fn(Moment, &OperationEvent) -> Cut + Send + Sync>;
 
 /// What a test has happen.
 #[cfg(test)]

@@ -1,9 +1,7 @@
 //! An operation → lines; its progress while it lasts; and the exit code that its end amounts to.
 use crate::{
     cli::{Exit, Table, Ui, one_line},
-    domain::{
-        Operation, OperationState, OperationStep, OperationSummary, Period, Reason, StepState,
-    },
+    domain::{Operation, OperationState, OperationStep, OperationSummary, Period, Reason, StepState},
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{fmt::Write, io::IsTerminal, time::Duration};
@@ -50,7 +48,12 @@ pub fn operations(ui: &Ui, operations: &[OperationSummary], wide: bool) -> Strin
 pub fn operation(ui: &Ui, operation: &Operation) -> String {
     let state = operation.state.as_str();
     let state = operation_style(state).map_or_else(|| state.to_owned(), |style| ui.paint(style, state));
-    let mut text = format!("{} {}: {} is {state}\n", operation.id, one_line(&operation.kind), one_line(&operation.title));
+    let mut text = format!(
+        "{} {}: {} is {state}\n",
+        operation.id,
+        one_line(&operation.kind),
+        one_line(&operation.title)
+    );
     let mut line = |label: &str, told: String| {
         if !told.is_empty() {
             let _ = writeln!(text, "{label:<10}{told}");
@@ -66,7 +69,9 @@ pub fn operation(ui: &Ui, operation: &Operation) -> String {
     line("because", why);
     line("hint", hint);
     text.push('\n');
-    let mut table = Table::new(&["", "STEP", "STATE", "TOOK", "UNDO", "WHAT"]).figures(&[0, 3, 4]).painted(2, ui, step_style);
+    let mut table = Table::new(&["", "STEP", "STATE", "TOOK", "UNDO", "WHAT"])
+        .figures(&[0, 3, 4])
+        .painted(2, ui, step_style);
     for (place, step) in operation.steps.iter().enumerate() {
         let over = operation.state.is_terminal();
         table.row([
@@ -88,7 +93,8 @@ pub fn operation(ui: &Ui, operation: &Operation) -> String {
 
 /// What nobody must miss: it ended in between, and what of it is there.
 pub fn loud(ui: &Ui, operation: &Operation) -> String {
-    let left: Vec<_> = operation.steps.iter().filter(|step| step.state.is_left()).map(|step| step.name.as_str()).collect();
+    let left: Vec<_> =
+        operation.steps.iter().filter(|step| step.state.is_left()).map(|step| step.name.as_str()).collect();
     let left = if left.is_empty() { "none of its steps".into() } else { one_line(&left.join(", ")) };
     let said = format!("{} STOPPED in between and needs a person; left in place: {left}", operation.id);
     format!("{}\n", ui.paint("1;31", &said))

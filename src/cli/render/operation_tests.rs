@@ -8,7 +8,8 @@ const PLAIN: Ui = Ui { color: false, color_err: false, quiet: true, terminal: fa
 
 /// Of three steps, the second of which has a hostile title.
 fn after(events: &[E]) -> Operation {
-    let steps = [("drain", "Stop giving work"), ("switch", "Point\u{1b}[2J at it"), ("start", "Start agents")];
+    let steps =
+        [("drain", "Stop giving work"), ("switch", "Point\u{1b}[2J at it"), ("start", "Start agents")];
     let plan = OperationPlan {
         id: OperationId(7),
         kind: "rollback".into(),
@@ -23,14 +24,16 @@ fn after(events: &[E]) -> Operation {
         budget: Some(Period::secs(2)),
         by: Principal::user(1000),
     };
-    let at = |second: usize| {
-        Timestamp::from_second(1_700_000_000).expect("a time") + SignedDuration::from_secs(second as i64)
+    let at = |second: u32| {
+        Timestamp::from_second(1_700_000_000).expect("a time") + SignedDuration::from_secs(second.into())
     };
     let mut operation = Operation::begun(plan, at(0));
-    for (second, event) in events.iter().enumerate() {
-        operation.apply(event.clone(), at(second + 1)).expect("it follows");
+    let mut second = 0;
+    for event in events {
+        second += 1;
+        operation.apply(event.clone(), at(second)).expect("it follows");
     }
-    operation.seen_at(at(events.len() + 1))
+    operation.seen_at(at(second + 1))
 }
 
 fn why(message: &str) -> Reason {
@@ -69,7 +72,8 @@ fn what_is_shown_of_one_that_stopped_names_what_is_left_and_drives_no_terminal()
     for part in expected {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
-    let row = |step: &str| text.lines().find(|line| line.contains(step) && line.contains("  ")).unwrap_or_default();
+    let row =
+        |step: &str| text.lines().find(|line| line.contains(step) && line.contains("  ")).unwrap_or_default();
     assert!(row("undo-failed").contains("1.0s"), "{text}");
     assert!(row("start").contains("not-run"), "{text}");
     assert_eq!(exit_of_operation(&stopped), Exit::Negative);

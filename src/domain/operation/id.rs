@@ -81,14 +81,18 @@ mod tests {
         for text in ["op-7", "7"] {
             assert_eq!(text.parse::<OperationId>().map(|id| id.to_string()).as_deref(), Ok("op-7"));
         }
-        for text in ["", "op-", "op-0", "0", "07", "op-+7", "op--7", "op-7 ", "run-7", "op-99999999999999999999"] {
+        for text in
+            ["", "op-", "op-0", "0", "07", "op-+7", "op--7", "op-7 ", "run-7", "op-99999999999999999999"]
+        {
             assert!(text.parse::<OperationId>().is_err(), "{text:?}");
         }
     }
 
     #[test]
     fn a_step_is_named_so_that_a_key_can_hold_it() {
-        for (name, legal) in [("switch", true), ("start-2", true), ("", false), ("2", false), ("a b", false), ("A", false)] {
+        for (name, legal) in
+            [("switch", true), ("start-2", true), ("", false), ("2", false), ("a b", false), ("A", false)]
+        {
             assert_eq!(StepName::from(name).is_legal(), legal, "{name:?}");
         }
     }

@@ -46,9 +46,7 @@ impl Operation {
                     None => Some(O::Cancelled),
                 }
             }
-            (O::Unwinding, E::UndoIntended { .. }, _) => {
-                (at == self.next_to_undo()).then_some(O::Unwinding)
-            }
+            (O::Unwinding, E::UndoIntended { .. }, _) => (at == self.next_to_undo()).then_some(O::Unwinding),
             (O::Unwinding, E::Undone { .. }, Some(S::Undoing)) => {
                 let more = (0..self.steps.len()).any(|other| Some(other) != at && self.is_left(other));
                 match (more, &self.cancel) {
@@ -57,8 +55,8 @@ impl Operation {
                     (false, None) => Some(O::Unwound),
                 }
             }
-            (O::Unwinding, E::UndoFailed { .. }, Some(S::Undoing)) => Some(O::Stopped),
-            (O::Running | O::Unwinding, E::Stopped { .. }, None) => Some(O::Stopped),
+            (O::Unwinding, E::UndoFailed { .. }, Some(S::Undoing))
+            | (O::Running | O::Unwinding, E::Stopped { .. }, None) => Some(O::Stopped),
             _ => None,
         }
     }
@@ -66,7 +64,9 @@ impl Operation {
     pub fn due(&self) -> Due {
         let nothing = Due::Nothing;
         match self.state {
-            OperationState::Running if self.cancel.is_some() => self.next_to_run().map_or(nothing, Due::GiveUp),
+            OperationState::Running if self.cancel.is_some() => {
+                self.next_to_run().map_or(nothing, Due::GiveUp)
+            }
             OperationState::Running => self.next_to_run().map_or(nothing, Due::Run),
             OperationState::Unwinding => self.next_to_undo().map_or(nothing, Due::Undo),
             _ => nothing,

@@ -53,7 +53,9 @@ pub fn read_all(dir: &Path) -> io::Result<Vec<Found>> {
         match (id, path.extension().and_then(|end| end.to_str())) {
             (Some(id), Some("jsonl")) => found.push(read(id, path)),
             (Some(_), Some(ASIDE)) => fs::remove_file(&path)?,
-            _ => tracing::warn!(path = %path.display(), "this is no journal of an operation; it is left alone"),
+            _ => {
+                tracing::warn!(path = %path.display(), "this is no journal of an operation; it is left alone");
+            }
         }
     }
     found.sort_by_key(|found| found.id);
@@ -67,12 +69,8 @@ pub fn put_in_place(dir: &Path, place: &Path, text: &[u8]) -> io::Result<()> {
     }
     let aside = place.with_extension(ASIDE);
     let put = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .custom_flags(PLAIN)
-            .open(&aside)?;
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(PLAIN).open(&aside)?;
         file.write_all(text)?;
         file.sync_all()?;
         fs::rename(&aside, place)?;
@@ -110,10 +108,10 @@ fn read(id: OperationId, path: PathBuf) -> Found {
     let changed = about.as_ref().and_then(|about| about.modified().ok());
     let changed_at = changed.and_then(|at| Timestamp::try_from(at).ok()).unwrap_or_default();
     let owner = about.map_or(0, |about| about.uid());
-    let read = text(&path).map(|text| replay(id, &text)).unwrap_or_else(|error| {
-        let nothing = replay(id, b"");
-        Replay { damage: Some(error.to_string()), ..nothing }
-    });
+    let read = match text(&path) {
+        Ok(text) => replay(id, &text),
+        Err(error) => Replay { damage: Some(error.to_string()), ..replay(id, b"") },
+    };
     Found { id, path, read, changed_at, owner }
 }
 

@@ -26,7 +26,8 @@ pub fn encode(
     event: &OperationEvent,
     at: Timestamp,
 ) -> Result<(String, Digest), String> {
-    let entry = serde_json::to_string(&Entry { seq, at, event: event.clone() }).map_err(|error| error.to_string())?;
+    let entry =
+        serde_json::to_string(&Entry { seq, at, event: event.clone() }).map_err(|error| error.to_string())?;
     if entry.len() > LONGEST {
         return Err(format!("an entry of {} bytes is longer than {LONGEST}", entry.len()));
     }

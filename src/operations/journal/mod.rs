@@ -7,7 +7,9 @@ pub use directory::{Found, open_directory, read_all, remove};
 pub use replay::{Replay, replay};
 
 use super::seam::{Moment, Seam};
-use crate::domain::{Digest, Fault, FaultCategory, FaultKind, FaultSeverity, OperationEvent, OperationId, OperationPlan};
+use crate::domain::{
+    Digest, Fault, FaultCategory, FaultKind, FaultSeverity, OperationEvent, OperationId, OperationPlan,
+};
 use jiff::Timestamp;
 use rustix::fs::OFlags;
 use std::{
@@ -105,3 +107,6 @@ fn failure(message: String) -> Fault {
 fn too_long(id: OperationId, why: &str) -> Fault {
     Fault::internal(format!("cannot write to the journal of {id}: {why}"))
 }
+
+#[cfg(test)]
+mod tests;
