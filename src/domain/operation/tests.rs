@@ -52,11 +52,11 @@ fn sound(taken: &[OperationEvent], operation: &Operation) -> Result<(), String> 
     use OperationEvent as E;
     let place =
         |step: &StepName| NAMES.iter().position(|name| *name == step.as_str()).ok_or("an unknown step");
-    let (mut done, mut undone, mut open) = (Vec::new(), Vec::new(), None);
+    let (mut done, mut undone, mut open, mut called_off) = (Vec::new(), Vec::new(), None, false);
     for event in taken {
         match event {
             E::Intended { step } => {
-                if done.len() != place(step)? || !undone.is_empty() {
+                if done.len() != place(step)? || !undone.is_empty() || called_off {
                     return Err(format!("{step} runs out of its turn"));
                 }
                 open = Some(place(step)?);
@@ -85,7 +85,8 @@ fn sound(taken: &[OperationEvent], operation: &Operation) -> Result<(), String> 
                 open = None;
             }
             E::Begun(_) => return Err("it began twice".into()),
-            E::CancelAsked { .. } | E::Stopped { .. } => {}
+            E::CancelAsked { .. } => called_off = true,
+            E::Stopped { .. } => {}
         }
     }
     let left = operation.steps.iter().any(|step| step.state.is_left());

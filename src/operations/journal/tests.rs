@@ -24,13 +24,17 @@ fn begun() -> E {
     })
 }
 
-/// A whole journal, and where each of its lines ends.
 fn whole() -> (Vec<u8>, Vec<usize>) {
+    written(1)
+}
+
+/// A whole journal whose first step left this, and where each of its lines ends.
+fn written(left: u8) -> (Vec<u8>, Vec<usize>) {
     let step = |name: &'static str| name.into();
     let events = [
         begun(),
         E::Intended { step: step("one") },
-        E::Done { step: step("one"), left: json!({ "of": [1, null, "\n"] }) },
+        E::Done { step: step("one"), left: json!({ "of": [left, null, "\n"] }) },
         E::Intended { step: step("two") },
         E::CancelAsked { by: Principal::user(0) },
         E::Done { step: step("two"), left: json!(null) },
@@ -99,6 +103,17 @@ fn lines_that_are_left_out_doubled_or_moved_are_said() {
             let end = what == "without" && place + 1 == lines.len();
             assert_eq!(read.damage.is_some(), !end, "{what} {place}");
         }
+    }
+}
+
+#[test]
+fn a_line_that_stood_at_the_same_place_of_another_journal_is_said() {
+    let ((one, ends), (other, _)) = (written(1), written(2));
+    assert_eq!(one.len(), other.len());
+    // They differ in their third line alone; what comes after rests on it.
+    for end in &ends[2..ends.len() - 1] {
+        let read = replay(ID, &[&one[..*end], &other[*end..]].concat());
+        assert!(read.damage.is_some_and(|why| why.contains("not where it was")), "{end}");
     }
 }
 
