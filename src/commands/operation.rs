@@ -5,7 +5,10 @@ use crate::{
         render::{self, OperationWatcher, exit_of_operation},
     },
     daemon::{App, Route},
-    domain::{Audited, Caller, Fault, FaultKind, Operation, OperationId, OperationSummary, Permission},
+    domain::{
+        Audited, Caller, Fault, FaultKind, Operation, OperationId, OperationState, OperationSummary,
+        Permission,
+    },
     protocol::{Endpoint, Followed, Verb},
 };
 use serde::{Deserialize, Serialize};
@@ -190,7 +193,7 @@ fn show(ctl: &Ctl, operation: Operation) -> Result<Exit, CliError> {
 }
 
 fn warn(ctl: &Ctl, operation: &Operation) {
-    if operation.state == crate::domain::OperationState::Stopped {
+    if operation.state == OperationState::Stopped {
         ctl.ui.note(render::loud(&ctl.ui, operation).trim_end());
     }
 }
@@ -220,7 +223,7 @@ pub(super) async fn follow_operation(ctl: &Ctl, id: OperationId) -> Result<Opera
                 }
                 break Err(error);
             }
-            None if watcher.aside(|| wants_cancel(id)) => {
+            None if can_be_cancelled(last.as_ref()) && watcher.aside(|| wants_cancel(id)) => {
                 match ctl.client.call::<Cancel>(&CancelRequest { id }).await {
                     Ok(_) => {}
                     // It was quicker, or is being undone already: both are seen next.
@@ -242,6 +245,10 @@ fn how(id: OperationId) -> String {
     format!(
         "`agentctl operation show {id} --follow` follows it, `agentctl operation cancel {id}` calls it off"
     )
+}
+
+fn can_be_cancelled(operation: Option<&Operation>) -> bool {
+    operation.is_some_and(|seen| seen.state == OperationState::Running && seen.cancel.is_none())
 }
 
 /// The default leaves it alone, as does a second Ctrl-C.

@@ -8,6 +8,8 @@ mod board;
 mod crash_tests;
 mod engine;
 mod journal;
+#[cfg(test)]
+mod kill_tests;
 mod recover;
 mod registry;
 mod runner;

@@ -227,7 +227,11 @@ impl Operation {
                     step.began_at.get_or_insert(at);
                 }
                 E::Done { .. } | E::Failed { .. } => step.ended_at = Some(at),
-                E::UndoIntended { .. } => _ = step.undo_began_at.get_or_insert(at),
+                E::UndoIntended { .. } => {
+                    step.undo_began_at.get_or_insert(at);
+                    // What it told was about its run.
+                    step.note = None;
+                }
                 E::Undone { .. } | E::UndoFailed { .. } => step.undo_ended_at = Some(at),
                 E::Begun(_) | E::CancelAsked { .. } | E::Stopped { .. } => {}
             }
