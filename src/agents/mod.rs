@@ -2,6 +2,7 @@
 mod actor;
 mod adopt;
 mod apply;
+mod artifact;
 pub mod cgroup;
 pub mod child;
 pub mod crash;
@@ -41,5 +42,6 @@ mod streams;
 mod supervisor;
 mod users;
 
+pub use artifact::{CURRENT, current_release};
 pub use supervisor::{ApplyReport, LogQuery, Supervisor, SupervisorParts};
 pub use users::AgentUsers;

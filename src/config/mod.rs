@@ -20,6 +20,7 @@ mod policy;
 mod problem;
 mod quotas;
 mod redact;
+mod releases;
 mod rest;
 mod restart;
 mod retention;
@@ -51,6 +52,7 @@ pub use policy::{BackoffGrowth, BreakerSettings, DEFAULT_POLICY, PolicySettings,
 pub use problem::{Problem, Problems, Severity, SourceText};
 pub use quotas::{FailureSettings, Quota, QuotaSettings, Quotas, Speed};
 pub use redact::redact;
+pub use releases::{MigrationSettings, ReleaseSettings};
 pub use restart::{BackoffRange, LatchRule, RestartSettings};
 pub use retention::RetentionSettings;
 pub use roles::{ClientsSettings, EveryClient, RoleSettings};

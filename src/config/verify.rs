@@ -5,6 +5,7 @@ mod declared;
 mod graph;
 mod policy;
 mod quotas;
+mod releases;
 mod roles;
 
 use super::{
@@ -70,11 +71,13 @@ impl Verifier<'_> {
         self.roles();
         self.policies();
         self.quotas();
+        self.releases();
         for (index, agent) in settings.agents.iter().enumerate() {
             let at = format!("/agent/{index}");
             let whole = !maimed.contains(&at);
             if whole {
                 self.agent(&at, agent);
+                self.artifact(&at, agent);
             }
             self.options(&at, &agent.kind, &agent.options, if whole { &all.agents } else { &[] });
             for (index, probe) in agent.probes.iter().enumerate() {

@@ -154,6 +154,7 @@ fn keep_what_must_stay(old: &Settings, mut new: Settings) -> (Settings, Vec<Stri
     keep("daemon.log.keep", old.daemon.log.keep == new.daemon.log.keep);
     keep("daemon.cgroups", old.daemon.cgroups == new.daemon.cgroups);
     keep("store", old.store == new.store);
+    keep("releases.dir", old.releases.dir == new.releases.dir);
     keep("access.socket_group", old.access.socket_group == new.access.socket_group);
     new.daemon.state_dir.clone_from(&old.daemon.state_dir);
     new.daemon.socket.clone_from(&old.daemon.socket);
@@ -161,6 +162,7 @@ fn keep_what_must_stay(old: &Settings, mut new: Settings) -> (Settings, Vec<Stri
     new.daemon.log.keep = old.daemon.log.keep;
     new.daemon.cgroups = old.daemon.cgroups;
     new.store = old.store.clone();
+    new.releases.dir.clone_from(&old.releases.dir);
     new.access.socket_group.clone_from(&old.access.socket_group);
     (new, waiting)
 }

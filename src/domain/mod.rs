@@ -17,6 +17,7 @@ mod principal;
 mod quantity;
 mod readiness;
 mod reading;
+mod release;
 #[cfg(test)]
 pub mod sample;
 mod spike;
@@ -54,6 +55,11 @@ pub use readiness::{
     Category, CategoryScore, Finding, Interval, Outcome, Report, RunState, RunSummary, Severity, Verdict,
 };
 pub use reading::{moment, percent};
+pub use release::{
+    Artifact, Migration, PlannedMove, Release, ReleaseId, ReleaseMove, ReleaseRank, ReleaseStanding,
+    ReleaseState, ReleasedAgent, ReleasedConfig, ReleasedReadiness, Revision, expendable, plan_move,
+    previous_stable,
+};
 pub use spike::{LEAST_HISTORY, MOST_HISTORY, Spike, SpikeRule, spike};
 pub use status::{DaemonStatus, FleetVerdict, LastValidation, StatusReport, TierStatus};
 pub use store::{Percentiles, StoreStats};

@@ -217,6 +217,7 @@ mod tests {
             port: Some(8080),
             spec_digest: "a-digest".into(),
             was_ready: true,
+            release: None,
         };
         store.save_instance(instance).await.expect("saved");
         store.set_desire(id.agent, Desire { stopped: true, replicas: Some(2) }).await.expect("kept");

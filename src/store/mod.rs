@@ -23,6 +23,7 @@ mod prune;
 mod quotas;
 mod readers;
 mod readiness;
+mod releases;
 #[cfg(test)]
 mod scratch;
 mod sessions;
