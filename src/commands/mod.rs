@@ -22,6 +22,7 @@ mod generate;
 mod help_topics;
 mod init;
 mod quickstart;
+mod release;
 mod report;
 mod status;
 mod tail;
@@ -63,6 +64,7 @@ commands! {
     Auth => auth,
     Error => error,
     Breaker => breaker,
+    Release => release,
     Audit => audit,
     Doctor => doctor,
     Report => report,

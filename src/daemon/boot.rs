@@ -7,7 +7,7 @@ use super::{
     logging::LevelSwitch,
     manifest::kept_from_agents,
     rehearsal::Rehearsal,
-    reload::{Fresh, Reloader, Reread, resolve},
+    reload::{Fresh, Reloader, Reread, for_releases, resolve},
     roster::Roster,
     server::Router,
 };
@@ -15,8 +15,9 @@ use crate::{
     agents::{Supervisor, SupervisorParts, child::raise_open_files},
     auth::{Approvals, Directory, Keyring, Meter, Names, Trail},
     config::{self, Kinds, Paths, Problems, Settings, Sources},
+    deploy::{Releases, ReleasesParts},
     domain::{EventKind, Fault, FaultKind, Permission},
-    errors::Errors,
+    errors::{Errors, Failure},
     health::{Monitor, MonitorParts, keep_breakers, restore_breakers},
     readiness::{self, Readiness, ReadinessParts, Started},
     resilience::{Clock, Policies},
@@ -140,6 +141,17 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         reload: Some(Arc::clone(&rehearsal) as _),
         serve: Some(rehearsal),
     });
+    let releases = Releases::new(ReleasesParts {
+        settings: settings.clone(),
+        config_file: plan.config_file.clone(),
+        config_digest: config_digest.clone(),
+        reread: for_releases(&plan.reread),
+        paths: (*paths).clone(),
+        store: store.clone(),
+        supervisor: supervisor.clone(),
+        clock: clock.clone(),
+    });
+    recover_releases(&releases, &errors);
     let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
@@ -155,6 +167,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         supervisor: supervisor.clone(),
         monitor,
         readiness,
+        releases,
         keyring,
         meter,
         trail,
@@ -213,6 +226,17 @@ fn answer(
     listeners.spawn(keep_breakers(policies, app.store.clone(), closing.clone()));
     listeners.close();
     listeners
+}
+
+/// In the background: what is taken in again is hashed, which may take long.
+fn recover_releases(releases: &Releases, errors: &Errors) {
+    let (releases, errors) = (releases.clone(), errors.clone());
+    tokio::spawn(async move {
+        if let Err(fault) = releases.recover().await {
+            tracing::warn!(%fault, "cannot look for releases");
+            errors.record(Failure::new("releases", fault));
+        }
+    });
 }
 
 /// Breakers stand as they stood before the first look is made.

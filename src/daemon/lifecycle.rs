@@ -154,6 +154,9 @@ async fn prune_hourly(app: App) {
     tokio::time::sleep(PRUNE_FIRST).await;
     loop {
         prune(&app.store, &app).await;
+        if let Err(fault) = app.releases.prune().await {
+            app.errors.record(Failure::new("prune", fault));
+        }
         tokio::time::sleep(PRUNE_EVERY).await;
     }
 }

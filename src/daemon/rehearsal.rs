@@ -3,13 +3,14 @@ use super::{
     App, Control, Route,
     boot::{kinds, unusable},
     listen::Answer,
-    reload::{Fresh, Reloader, resolve},
+    reload::{Fresh, Reloader, Reread, for_releases, resolve},
     roster::Roster,
     server::Router,
 };
 use crate::{
     auth::{Approvals, Keyring, Meter, Trail},
     config::{self, Sources},
+    deploy::{Releases, ReleasesParts},
     errors::Errors,
     health::{Monitor, MonitorParts},
     readiness::{Answered, Question, Readiness, ReadinessParts, Reload, Reloaded, Serve, Served, Stage},
@@ -128,10 +129,10 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
     let (digest_tx, config_digest) = watch::channel(String::new());
     let (policy_tx, policy) = watch::channel(Arc::new(policy));
     let sources = Sources::file(manifest.clone());
-    let reread = move || {
+    let reread: Reread = Arc::new(move || {
         let loaded = config::load(&sources, &kinds()).map_err(|problems| unusable(&problems))?;
         Ok(Fresh { settings: loaded.settings, digest: loaded.digest })
-    };
+    });
     let readiness = Readiness::new(ReadinessParts {
         settings: settings.clone(),
         config_file: Some(manifest.clone()),
@@ -147,6 +148,16 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         reload: None,
         serve: None,
         started: Arc::default(),
+    });
+    let releases = Releases::new(ReleasesParts {
+        settings: settings.clone(),
+        config_file: Some(manifest.clone()),
+        config_digest: config_digest.clone(),
+        reread: for_releases(&reread),
+        paths: paths.clone(),
+        store: store.clone(),
+        supervisor: supervisor.clone(),
+        clock: clock.clone(),
     });
     let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
@@ -164,6 +175,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         supervisor,
         monitor,
         readiness,
+        releases,
         keyring,
         meter,
         trail,
@@ -171,7 +183,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         errors,
         control: Control::default(),
         reloader: Arc::new(Reloader {
-            reread: Arc::new(reread),
+            reread,
             settings: settings_tx,
             digest: digest_tx,
             policy: policy_tx,

@@ -5,6 +5,7 @@ use crate::{
     agents::ApplyReport,
     auth::{Names, Policy},
     config::{AccessSettings, Settings},
+    deploy,
     domain::{AgentName, Event, EventKind, Fault, FaultKind},
     errors::Failure,
 };
@@ -23,6 +24,15 @@ pub struct Fresh {
 
 /// Reads the same sources as at the start.
 pub type Reread = Arc<dyn Fn() -> Result<Fresh, Fault> + Send + Sync>;
+
+/// The same for who makes releases.
+pub fn for_releases(reread: &Reread) -> deploy::Reread {
+    let reread = Arc::clone(reread);
+    Arc::new(move || {
+        let Fresh { settings, digest } = reread()?;
+        Ok(deploy::Fresh { settings, digest })
+    })
+}
 
 /// What a reload did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
