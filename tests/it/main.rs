@@ -19,6 +19,7 @@ mod keys;
 mod python;
 mod quickstart;
 mod quotas;
+mod releases;
 mod reports;
 mod roles;
 mod saboteurs;
