@@ -7,7 +7,7 @@ use super::{
     logging::LevelSwitch,
     manifest::kept_from_agents,
     rehearsal::Rehearsal,
-    reload::{Fresh, Reloader, Reread, for_releases, resolve},
+    reload::{Fresh, Reloader, Reread, releases_beside, resolve},
     roster::Roster,
     server::Router,
 };
@@ -15,9 +15,8 @@ use crate::{
     agents::{Supervisor, SupervisorParts, child::raise_open_files},
     auth::{Approvals, Directory, Keyring, Meter, Names, Trail},
     config::{self, Kinds, Paths, Problems, Settings, Sources},
-    deploy::{Releases, ReleasesParts},
     domain::{EventKind, Fault, FaultKind, Permission},
-    errors::{Errors, Failure},
+    errors::Errors,
     health::{Monitor, MonitorParts, keep_breakers, restore_breakers},
     readiness::{self, Readiness, ReadinessParts, Started},
     resilience::{Clock, Policies},
@@ -122,7 +121,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let (policy_tx, policy) = watch::channel(Arc::new(policy));
     let started = Arc::new(OnceLock::new());
     let rehearsal = Arc::new(Rehearsal { routes: plan.routes.clone() });
-    let readiness = Readiness::new(ReadinessParts {
+    let parts = ReadinessParts {
         settings: settings.clone(),
         config_file: plan.config_file.clone(),
         config_digest: config_digest.clone(),
@@ -140,18 +139,8 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         started: Arc::clone(&started),
         reload: Some(Arc::clone(&rehearsal) as _),
         serve: Some(rehearsal),
-    });
-    let releases = Releases::new(ReleasesParts {
-        settings: settings.clone(),
-        config_file: plan.config_file.clone(),
-        config_digest: config_digest.clone(),
-        reread: for_releases(&plan.reread),
-        paths: (*paths).clone(),
-        store: store.clone(),
-        supervisor: supervisor.clone(),
-        clock: clock.clone(),
-    });
-    recover_releases(&releases, &errors);
+    };
+    let (releases, readiness) = (releases_beside(&parts, &plan.reread), Readiness::new(parts));
     let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
@@ -226,17 +215,6 @@ fn answer(
     listeners.spawn(keep_breakers(policies, app.store.clone(), closing.clone()));
     listeners.close();
     listeners
-}
-
-/// In the background: what is taken in again is hashed, which may take long.
-fn recover_releases(releases: &Releases, errors: &Errors) {
-    let (releases, errors) = (releases.clone(), errors.clone());
-    tokio::spawn(async move {
-        if let Err(fault) = releases.recover().await {
-            tracing::warn!(%fault, "cannot look for releases");
-            errors.record(Failure::new("releases", fault));
-        }
-    });
 }
 
 /// Breakers stand as they stood before the first look is made.

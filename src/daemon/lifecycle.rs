@@ -54,6 +54,7 @@ pub async fn run(plan: Plan, voice: Voice, leashed: bool) -> Result<(), Fault> {
     notify::ready();
     tracing::info!("ready");
     let watchdog = tokio::spawn(notify::keep_watchdog(app.store.clone(), app.errors.clone()));
+    let recovering = tokio::spawn(recover_releases(app.clone()));
     let pruning = tokio::spawn(prune_hourly(app.clone()));
     loop {
         tokio::select! {
@@ -65,6 +66,7 @@ pub async fn run(plan: Plan, voice: Voice, leashed: bool) -> Result<(), Fault> {
         }
     }
     pruning.abort();
+    recovering.abort();
     running.stop(signals.second_stop()).await;
     watchdog.abort();
     tracing::info!("stopped");
@@ -147,6 +149,14 @@ async fn reload(app: App) {
     app.trail.ended(act, outcome.as_ref().map(drop)).await;
     if let Err(fault) = outcome {
         app.errors.record(Failure::new("config/reload", fault).context("by SIGHUP"));
+    }
+}
+
+/// Beside what is served: what is taken in again is hashed, which may take long.
+async fn recover_releases(app: App) {
+    if let Err(fault) = app.releases.recover().await {
+        tracing::warn!(%fault, "cannot look for releases");
+        app.errors.record(Failure::new("releases", fault));
     }
 }
 

@@ -3,14 +3,13 @@ use super::{
     App, Control, Route,
     boot::{kinds, unusable},
     listen::Answer,
-    reload::{Fresh, Reloader, Reread, for_releases, resolve},
+    reload::{Fresh, Reloader, Reread, releases_beside, resolve},
     roster::Roster,
     server::Router,
 };
 use crate::{
     auth::{Approvals, Keyring, Meter, Trail},
     config::{self, Sources},
-    deploy::{Releases, ReleasesParts},
     errors::Errors,
     health::{Monitor, MonitorParts},
     readiness::{Answered, Question, Readiness, ReadinessParts, Reload, Reloaded, Serve, Served, Stage},
@@ -133,7 +132,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         let loaded = config::load(&sources, &kinds()).map_err(|problems| unusable(&problems))?;
         Ok(Fresh { settings: loaded.settings, digest: loaded.digest })
     });
-    let readiness = Readiness::new(ReadinessParts {
+    let parts = ReadinessParts {
         settings: settings.clone(),
         config_file: Some(manifest.clone()),
         config_digest: config_digest.clone(),
@@ -148,17 +147,8 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         reload: None,
         serve: None,
         started: Arc::default(),
-    });
-    let releases = Releases::new(ReleasesParts {
-        settings: settings.clone(),
-        config_file: Some(manifest.clone()),
-        config_digest: config_digest.clone(),
-        reread: for_releases(&reread),
-        paths: paths.clone(),
-        store: store.clone(),
-        supervisor: supervisor.clone(),
-        clock: clock.clone(),
-    });
+    };
+    let (releases, readiness) = (releases_beside(&parts, &reread), Readiness::new(parts));
     let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());

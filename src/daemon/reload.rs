@@ -5,9 +5,10 @@ use crate::{
     agents::ApplyReport,
     auth::{Names, Policy},
     config::{AccessSettings, Settings},
-    deploy,
+    deploy::{self, Releases, ReleasesParts},
     domain::{AgentName, Event, EventKind, Fault, FaultKind},
     errors::Failure,
+    readiness::ReadinessParts,
 };
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
@@ -25,12 +26,21 @@ pub struct Fresh {
 /// Reads the same sources as at the start.
 pub type Reread = Arc<dyn Fn() -> Result<Fresh, Fault> + Send + Sync>;
 
-/// The same for who makes releases.
-pub fn for_releases(reread: &Reread) -> deploy::Reread {
+/// Releases know the same of the daemon as readiness does, and read the manifest as a reload would.
+pub fn releases_beside(parts: &ReadinessParts, reread: &Reread) -> Releases {
     let reread = Arc::clone(reread);
-    Arc::new(move || {
-        let Fresh { settings, digest } = reread()?;
-        Ok(deploy::Fresh { settings, digest })
+    Releases::new(ReleasesParts {
+        settings: parts.settings.clone(),
+        config_file: parts.config_file.clone(),
+        config_digest: parts.config_digest.clone(),
+        reread: Arc::new(move || {
+            let Fresh { settings, digest } = reread()?;
+            Ok(deploy::Fresh { settings, digest })
+        }),
+        paths: parts.paths.clone(),
+        store: parts.store.clone(),
+        supervisor: parts.supervisor.clone(),
+        clock: parts.clock.clone(),
     })
 }
 

@@ -115,7 +115,7 @@ pub fn routes() -> Vec<Route> {
 async fn handle_create(app: App, caller: Caller, request: CreateRequest) -> Result<One, Fault> {
     let act = Act::new(&caller, Create::NAME, "");
     let creation = Creation { note: request.note, force: request.force, backup: None };
-    let progress = |copied| tracing::debug!(?copied, "copying");
+    let progress = |copied| tracing::trace!(?copied, "copying");
     let release = app.releases.create(creation, &caller, act, progress).await?;
     Ok(One { schema_version: 1, at: app.clock.now(), release })
 }

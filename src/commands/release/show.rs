@@ -138,10 +138,8 @@ pub fn diffed(diff: &ReleaseDiff, ui: &Ui) -> String {
             Some('@') => "36",
             _ => "",
         };
-        let _ = match ui.color && !style.is_empty() {
-            true => writeln!(text, "\x1b[{style}m{line}\x1b[0m"),
-            false => writeln!(text, "{line}"),
-        };
+        let line = if ui.color && !style.is_empty() { ui.paint(style, &line) } else { line };
+        let _ = writeln!(text, "{line}");
     }
     text
 }

@@ -148,9 +148,6 @@ pub fn verify(releases: &Path, release: &Release, record: Option<Digest>) -> Ver
         };
         found.files += now.files();
         found.bytes += now.bytes();
-        if now.digest() == artifact.digest {
-            continue;
-        }
         match listing(releases, id, name, artifact) {
             Ok(then) => {
                 for (path, how) in then.differences(&now) {
@@ -158,7 +155,10 @@ pub fn verify(releases: &Path, release: &Release, record: Option<Digest>) -> Ver
                 }
             }
             Err(fault) => {
-                wrong(format!("the artifact of {name} has changed, and in what is not known: {fault}"))
+                wrong(fault.message);
+                if now.digest() != artifact.digest {
+                    wrong(format!("the artifact of {name} has changed, and in what cannot be told"));
+                }
             }
         }
     }

@@ -126,7 +126,7 @@ impl Releases {
         caller: &Caller,
         act: Act,
     ) -> Result<ReleaseEntry, Fault> {
-        let _turn = self.turn("bless a release")?;
+        let turn = self.turn("bless a release")?;
         let standing = self.standing(id).await?;
         let refused = |why: String| Fault::new(FaultKind::Refused, format!("cannot call {id} stable: {why}"));
         match standing.state {
@@ -147,7 +147,7 @@ impl Releases {
         }
         let by = caller.principal.clone();
         self.inner.parts.store.move_release(act, id, ReleaseState::Stable, by, reason).await?;
-        drop(_turn);
+        drop(turn);
         self.get(id).await
     }
 

@@ -182,7 +182,7 @@ async fn what_must_not_be_in_a_release_is_refused_with_its_path_and_leaves_nothi
     let code = bench.path("code");
     let bad = code.join("bad\u{1b}[2J");
     let make = |how: &str| match how {
-        "pipe" => drop(rustix::fs::mkfifoat(rustix::fs::CWD, &bad, rustix::fs::Mode::RUSR).expect("made")),
+        "pipe" => rustix::fs::mkfifoat(rustix::fs::CWD, &bad, rustix::fs::Mode::RUSR).expect("made"),
         "socket" => drop(UnixListener::bind(&bad).expect("bound")),
         "setuid" => {
             fs::write(&bad, "x").expect("written");
@@ -309,7 +309,9 @@ async fn a_database_that_was_lost_learns_of_releases_again_and_of_no_forged_one(
     let Bench { home, .. } = bench;
     let forged = home.path().join(format!("releases/{two}/orders/sub"));
     fs::set_permissions(&forged, Permissions::from_mode(0o755)).expect("a mode");
-    fs::write(forged.join("evil"), "x").expect("written");
+    let evil = forged.join("evil");
+    fs::write(&evil, "x").expect("written");
+    fs::set_permissions(&forged, Permissions::from_mode(0o555)).expect("a mode");
     let again = Bench::over(home, "another.db").await;
     again.releases.recover().await.expect("recovered");
     let (all, strays) = again.releases.list().await.expect("listed");
