@@ -44,7 +44,11 @@ pub fn table(ctl: &Ctl, releases: &[ReleaseEntry], now: Timestamp, wide: bool) -
         });
         table.row(row);
     }
-    table.render(ctl.ui.width().filter(|_| !wide))
+    let mut text = table.render(ctl.ui.width().filter(|_| !wide));
+    if releases.iter().all(|entry| !entry.current) {
+        text.push_str("\nno release is current: agents run from their own directories\n");
+    }
+    text
 }
 
 pub fn page(entry: &ReleaseEntry, now: Timestamp) -> String {

@@ -1,7 +1,7 @@
 //! What git says of a directory: commit, branch, and whether it is as it was committed. Run as whoever owns the
 //! directory, since a repository may name programs that git runs; what it says is data, and what it does not is said.
 use super::listing::shown;
-use crate::domain::Revision;
+use crate::domain::{Revision, one_line};
 use std::{
     fs,
     os::unix::fs::MetadataExt,
@@ -57,7 +57,7 @@ async fn ask(directory: &Path) -> Result<String, String> {
             return Err("it is in no git repository".into());
         }
         let complaint: String = complaint.chars().take(200).collect();
-        return Err(format!("git: {}", complaint.escape_debug()));
+        return Err(format!("git: {}", one_line(&complaint)));
     }
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
