@@ -11,6 +11,8 @@ mod revision;
 mod service;
 mod switch;
 #[cfg(test)]
+mod switch_tests;
+#[cfg(test)]
 mod tests;
 mod tree;
 
