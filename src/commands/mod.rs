@@ -9,6 +9,7 @@ mod agent;
 mod approval;
 mod audit;
 mod auth;
+mod backup;
 mod breaker;
 mod check;
 mod completion;
@@ -64,6 +65,7 @@ commands! {
     Error => error,
     Breaker => breaker,
     Audit => audit,
+    Backup => backup,
     Doctor => doctor,
     Report => report,
     Completion => completion,

@@ -2,6 +2,7 @@
 mod access;
 mod appraise;
 mod approvals;
+mod backups;
 mod check;
 mod credentials;
 mod declared;
@@ -40,6 +41,7 @@ mod view;
 pub use access::AccessSettings;
 pub use appraise::{Appraisal, Issued, appraise};
 pub use approvals::{ApprovalSettings, ApprovedBy};
+pub use backups::{BackupDatabase, BackupDatabaseKind, BackupKeep, BackupSettings};
 pub use credentials::{KeySettings, SessionSettings};
 pub use declared::CheckSettings;
 pub use dependency::DependencySettings;

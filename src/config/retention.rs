@@ -27,6 +27,8 @@ pub struct RetentionSettings {
     pub quotas: Period,
     /// How long rows of the audit trail are kept; the newest stays in any case.
     pub audit: Period,
+    /// How long it is kept how a backup was tried out; the last of all stays in any case.
+    pub drills: Period,
 }
 
 impl Default for RetentionSettings {
@@ -43,6 +45,7 @@ impl Default for RetentionSettings {
             errors: Period::secs(90 * 86400),
             quotas: Period::secs(7 * 86400),
             audit: Period::secs(365 * 86400),
+            drills: Period::secs(365 * 86400),
         }
     }
 }

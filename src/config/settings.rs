@@ -1,8 +1,9 @@
 //! The file as one struct. The JSON Schema derived from it is what the file is checked against, so a key that is
 //! not here cannot be set, and a key that is here is documented.
 use super::{
-    AccessSettings, ApprovalSettings, CheckSettings, ClientsSettings, DependencySettings, ErrorSettings,
-    KeySettings, PolicySettings, Quotas, RestartSettings, RetentionSettings, RoleSettings, SessionSettings,
+    AccessSettings, ApprovalSettings, BackupSettings, CheckSettings, ClientsSettings, DependencySettings,
+    ErrorSettings, KeySettings, PolicySettings, Quotas, RestartSettings, RetentionSettings, RoleSettings,
+    SessionSettings,
 };
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;
@@ -33,6 +34,7 @@ pub struct Settings {
     pub quotas: Quotas,
     pub store: StoreSettings,
     pub retention: RetentionSettings,
+    pub backups: BackupSettings,
     pub errors: ErrorSettings,
     pub readiness: ReadinessSettings,
     #[serde(rename = "agent")]
@@ -64,6 +66,7 @@ impl Default for Settings {
             quotas: Quotas::default(),
             store: StoreSettings::default(),
             retention: RetentionSettings::default(),
+            backups: BackupSettings::default(),
             errors: ErrorSettings::default(),
             readiness: ReadinessSettings::default(),
             agents: Vec::new(),

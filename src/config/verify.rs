@@ -1,5 +1,6 @@
 //! What no single value shows: names that clash, dependencies that turn in a circle, limits that contradict each
 //! other, secrets written out.
+mod backups;
 mod credentials;
 mod declared;
 mod graph;
@@ -70,6 +71,7 @@ impl Verifier<'_> {
         self.roles();
         self.policies();
         self.quotas();
+        self.backups();
         for (index, agent) in settings.agents.iter().enumerate() {
             let at = format!("/agent/{index}");
             let whole = !maimed.contains(&at);

@@ -3,6 +3,7 @@ use super::reload::Reloader;
 use crate::{
     agents::Supervisor,
     auth::{Approvals, Keyring, Meter, Policy, Trail},
+    backups::Backups,
     config::{Paths, Settings},
     errors::Errors,
     health::Monitor,
@@ -36,6 +37,7 @@ pub struct App {
     pub trail: Trail,
     pub approvals: Approvals,
     pub errors: Errors,
+    pub backups: Backups,
     pub started_at: Timestamp,
     pub control: Control,
     pub(super) reloader: Arc<Reloader>,

@@ -9,11 +9,13 @@ use super::{
     rehearsal::Rehearsal,
     reload::{Fresh, Reloader, Reread, resolve},
     roster::Roster,
+    safekeeping::{self, Safekeeper},
     server::Router,
 };
 use crate::{
     agents::{Supervisor, SupervisorParts, child::raise_open_files},
     auth::{Approvals, Directory, Keyring, Meter, Names, Trail},
+    backups::{Backups, BackupsParts},
     config::{self, Kinds, Paths, Problems, Settings, Sources},
     domain::{EventKind, Fault, FaultKind, Permission},
     errors::Errors,
@@ -121,6 +123,18 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let (policy_tx, policy) = watch::channel(Arc::new(policy));
     let started = Arc::new(OnceLock::new());
     let rehearsal = Arc::new(Rehearsal { routes: plan.routes.clone() });
+    let backups = Backups::new(BackupsParts {
+        settings: settings.clone(),
+        config_file: plan.config_file.clone(),
+        paths: (*paths).clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        errors: errors.clone(),
+        parse: safekeeping::parse(),
+        references: None,
+    });
+    let sweeping = backups.clone();
+    tokio::task::spawn_blocking(move || sweeping.sweep());
     let readiness = Readiness::new(ReadinessParts {
         settings: settings.clone(),
         config_file: plan.config_file.clone(),
@@ -139,6 +153,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         started: Arc::clone(&started),
         reload: Some(Arc::clone(&rehearsal) as _),
         serve: Some(rehearsal),
+        safekeeping: Some(Arc::new(Safekeeper::new(backups.clone()))),
     });
     let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
@@ -160,6 +175,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         trail,
         approvals,
         errors,
+        backups,
         started_at,
         control: Control::default(),
         reloader: Arc::new(Reloader {

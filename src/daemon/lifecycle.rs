@@ -55,6 +55,7 @@ pub async fn run(plan: Plan, voice: Voice, leashed: bool) -> Result<(), Fault> {
     tracing::info!("ready");
     let watchdog = tokio::spawn(notify::keep_watchdog(app.store.clone(), app.errors.clone()));
     let pruning = tokio::spawn(prune_hourly(app.clone()));
+    let safekeeping = tokio::spawn(app.backups.clone().keep_schedule());
     loop {
         tokio::select! {
             wish = signals.next() => match wish {
@@ -65,8 +66,10 @@ pub async fn run(plan: Plan, voice: Voice, leashed: bool) -> Result<(), Fault> {
         }
     }
     pruning.abort();
+    app.backups.close();
     running.stop(signals.second_stop()).await;
     watchdog.abort();
+    safekeeping.abort();
     tracing::info!("stopped");
     drop(log);
     Ok(())

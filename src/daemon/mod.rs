@@ -15,6 +15,7 @@ mod rehearsal;
 mod reload;
 mod roster;
 mod route;
+mod safekeeping;
 mod scratch_writer;
 mod server;
 

@@ -5,10 +5,12 @@ use super::{
     listen::Answer,
     reload::{Fresh, Reloader, resolve},
     roster::Roster,
+    safekeeping,
     server::Router,
 };
 use crate::{
     auth::{Approvals, Keyring, Meter, Trail},
+    backups::{Backups, BackupsParts},
     config::{self, Sources},
     errors::Errors,
     health::{Monitor, MonitorParts},
@@ -132,6 +134,16 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         let loaded = config::load(&sources, &kinds()).map_err(|problems| unusable(&problems))?;
         Ok(Fresh { settings: loaded.settings, digest: loaded.digest })
     };
+    let backups = Backups::new(BackupsParts {
+        settings: settings.clone(),
+        config_file: Some(manifest.clone()),
+        paths: paths.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        errors: errors.clone(),
+        parse: safekeeping::parse(),
+        references: None,
+    });
     let readiness = Readiness::new(ReadinessParts {
         settings: settings.clone(),
         config_file: Some(manifest.clone()),
@@ -146,6 +158,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         gate: None,
         reload: None,
         serve: None,
+        safekeeping: None,
         started: Arc::default(),
     });
     let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
@@ -169,6 +182,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         trail,
         approvals,
         errors,
+        backups,
         control: Control::default(),
         reloader: Arc::new(Reloader {
             reread: Arc::new(reread),

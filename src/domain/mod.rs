@@ -5,6 +5,7 @@ mod allowance;
 mod application;
 mod approval;
 mod audit;
+mod backup;
 mod breaker;
 mod credential;
 mod error_group;
@@ -36,6 +37,10 @@ pub use approval::{APPROVABLE, Action, Approval, ApprovalState, ApprovalStep, De
 pub use audit::{
     Act, AuditBreak, AuditEntry, AuditEvent, AuditFilter, AuditOutcome, AuditStanding, AuditVerdict, Audited,
     BreakKind, Digest,
+};
+pub use backup::{
+    BackupEntry, BackupFile, BackupId, BackupManifest, BackupStanding, Content, Drill, EncryptedBy,
+    Encryption, Part, SCHEDULE, TableContent, Verified,
 };
 pub use breaker::{BreakerRecord, BreakerState, BreakerStatus, BreakerTrip, PolicyTerms};
 pub use credential::{ApiKey, Holds, Session};

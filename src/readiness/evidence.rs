@@ -1,7 +1,7 @@
 //! What checks may look at: a read-only view of the running system. Each look happens once a run, so that all checks
 //! of a run judge the same moment.
 use super::{
-    Gate, Ground, ReadinessParts, Reload, Reread, Serve, Started,
+    Gate, Ground, ReadinessParts, Reload, Reread, Safekeeping, Serve, Started,
     references::{self, Followed},
 };
 use crate::{
@@ -38,6 +38,7 @@ pub struct Evidence {
     pub started: Option<Started>,
     pub reload: Option<Arc<dyn Reload>>,
     pub serve: Option<Arc<dyn Serve>>,
+    pub safekeeping: Option<Arc<dyn Safekeeping>>,
     /// Where controls are exercised, away from the real ones.
     pub ground: Ground,
     /// As long as a check may look, it may also start something scratch.
@@ -65,6 +66,7 @@ impl Evidence {
             started: parts.started.get().copied(),
             reload: parts.reload.clone(),
             serve: parts.serve.clone(),
+            safekeeping: parts.safekeeping.clone(),
             ground,
             fleet: OnceLock::new(),
             probes: OnceLock::new(),

@@ -1,6 +1,6 @@
 //! Runs validations for the daemon: one at a time, followed by cursor, kept by the store.
 use super::{
-    CheckInfo, Gate, Reload, RunRequest, Serve,
+    CheckInfo, Gate, Reload, RunRequest, Safekeeping, Serve,
     aside::Aside,
     checks::{self, CATEGORIES},
     conduct::{conduct, scratch},
@@ -57,6 +57,8 @@ pub struct ReadinessParts {
     pub reload: Option<Arc<dyn Reload>>,
     /// The daemon's own gate and routes, to be asked on scratch ground; without it those checks cannot measure.
     pub serve: Option<Arc<dyn Serve>>,
+    /// Where backups are made and tried out; `boot` supplies it.
+    pub safekeeping: Option<Arc<dyn Safekeeping>>,
 }
 
 /// When the daemon began to start and how long it took until it answered.

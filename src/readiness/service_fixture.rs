@@ -72,6 +72,7 @@ pub async fn bench_in(home: TempDir) -> Bench {
         gate: None,
         reload: None,
         serve: None,
+        safekeeping: None,
         started: Arc::default(),
     };
     Bench { readiness: Readiness::new(parts), store, home, on_disk }

@@ -6,8 +6,12 @@ mod approvals;
 mod audit;
 mod backup;
 mod breakers;
+mod carry;
 mod clients;
 mod columns;
+mod content;
+mod copy;
+mod drills;
 mod error;
 mod errors;
 mod events;
@@ -32,6 +36,8 @@ mod writer;
 pub use agents::KeptOfAgents;
 pub use approvals::{Asking, Decision};
 pub use audit::{AuditFiles, AuditPage, ExportLine, ExportRow, verify_audit_export, verify_audit_files};
+pub use carry::{Carried, carry_over};
+pub use copy::{Copied, CopyFacts, Sliced, inspect_copy};
 pub use error::{StoreError, StoreErrorKind};
 pub use errors::ErrorBounds;
 pub use handle::Store;
@@ -45,5 +51,5 @@ pub use proof::{
 pub(crate) use proof::{HASTY, PROGRAM, prove_flawed};
 pub use quotas::{QuotaHour, Reserved};
 #[cfg(test)]
-pub(crate) use scratch::{Flaw, act, open_flawed};
+pub(crate) use scratch::{Flaw, act, open_flawed, spoil};
 pub use sessions::HashedSession;

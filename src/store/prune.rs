@@ -53,6 +53,7 @@ impl Store {
         let oldest_session = from_time(self.before(retention.sessions)).unwrap_or(i64::MIN);
         let oldest_approval = from_time(self.before(retention.approvals)).unwrap_or(i64::MIN);
         let oldest_error = from_time(self.before(retention.errors)).unwrap_or(i64::MIN);
+        let oldest_drill = from_time(self.before(retention.drills)).unwrap_or(i64::MIN);
         let oldest_hour = self.before(retention.quotas).as_second().div_euclid(3600);
         vec![
             ("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ?1 LIMIT ?2)", oldest_event),
@@ -134,6 +135,16 @@ impl Store {
                  (SELECT principal, hour FROM quotas WHERE hour < ?1 LIMIT ?2)",
                 oldest_hour,
             ),
+            (
+                "DELETE FROM drills WHERE id IN (SELECT id FROM drills
+                 WHERE at < ?1 AND id < (SELECT max(id) FROM drills) ORDER BY id LIMIT ?2)",
+                oldest_drill,
+            ),
+            (
+                "DELETE FROM drills WHERE id IN (SELECT id FROM drills
+                 WHERE id <= (SELECT max(id) FROM drills) - ?1 ORDER BY id LIMIT ?2)",
+                most_rows.into(),
+            ),
         ]
     }
 
@@ -167,6 +178,7 @@ mod tests {
             errors: Period::secs(3600),
             quotas: Period::secs(3600),
             audit: Period::secs(3600),
+            drills: Period::secs(3600),
         }
     }
 

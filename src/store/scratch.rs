@@ -69,6 +69,12 @@ pub(crate) fn open_flawed(
     Store::open_under(path, backups, settings, clock, flaw.regime())
 }
 
+/// Runs statements on a file that nobody has open, behind everybody's back.
+pub(crate) fn spoil(database: &Path, sql: &str) {
+    let connection = rusqlite::Connection::open(database).expect("opens");
+    connection.execute_batch(sql).expect("spoilt");
+}
+
 pub(super) struct Scratch {
     pub store: Store,
     pub home: TempDir,

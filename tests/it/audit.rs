@@ -83,6 +83,8 @@ fn every_route_that_changes_something_leaves_its_row() {
         ("waivers/add", waiver),
         ("waivers/revoke", r#"{"id":1}"#),
         ("readiness/run", r#"{"only":["CF-002"]}"#),
+        ("backups/create", r#"{"note":"a"}"#),
+        ("backups/drill", "{}"),
         ("config/reload", "{}"),
         ("daemon/stop", "{}"),
     ];
