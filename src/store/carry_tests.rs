@@ -1,13 +1,13 @@
 use super::*;
 use crate::{
     config::StoreSettings,
-    domain::{Act, ApiKey, Caller, Clients, Identity, Role, Session},
+    domain::{Act, ApiKey, Caller, Clients, Identity, Role, Session, Waiver},
     resilience::Clock,
     store::{
         HashedKey, HashedSession, Store,
         audit::AuditFiles,
         inspect_copy,
-        scratch::{Scratch, act, event, waiver},
+        scratch::{Scratch, act, event},
         verify_audit_files,
     },
 };
@@ -54,6 +54,15 @@ fn session(number: u8, key: Option<u8>) -> HashedSession {
         ended_at: None,
     };
     HashedSession { session, hash: [number; 32] }
+}
+
+fn waiver() -> Waiver {
+    let now = Timestamp::now();
+    Waiver {
+        added_at: now,
+        expires_at: now + SignedDuration::from_hours(9),
+        ..crate::store::scratch::waiver()
+    }
 }
 
 /// Keys 1 to 3 and a session of each, and a waiver: then a copy. Since then: key 1 was revoked, session 2 ended, key 4

@@ -2,6 +2,7 @@
 mod access;
 mod approvals;
 mod audit;
+mod backups;
 mod breakers;
 mod clients;
 mod crash;
