@@ -172,7 +172,7 @@ mod tests {
         ] {
             let (seen, hidden) = split(url).expect(url);
             assert_eq!(
-                (seen.as_str(), hidden.as_ref().map(|word| word.expose_secret())),
+                (seen.as_str(), hidden.as_ref().map(ExposeSecret::expose_secret)),
                 (address, password)
             );
         }

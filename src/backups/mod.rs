@@ -4,6 +4,8 @@ mod drill;
 mod dump;
 mod inspect;
 mod keep;
+#[cfg(test)]
+mod keep_tests;
 mod lock;
 mod make;
 mod manifest;

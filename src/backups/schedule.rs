@@ -18,6 +18,7 @@ const RETAIN: Duration = Duration::from_secs(3600);
 impl Backups {
     /// Until `close`.
     pub async fn keep_schedule(self) {
+        self.sweep().await;
         let mut settings = self.parts().settings.clone();
         let mut failed: Option<Timestamp> = None;
         loop {
@@ -70,7 +71,7 @@ impl Backups {
     }
 
     async fn make_one(&self) -> Result<(), ()> {
-        let act = || self.act("backups/create");
+        let act = || of_daemon("backups/create");
         match self.create(SCHEDULE.into(), String::new(), Arc::new(|_| {})).await {
             Ok(entry) => {
                 tracing::info!(id = %entry.id, "made a backup");
@@ -99,12 +100,8 @@ impl Backups {
 
     async fn gone(&self, id: &BackupId) {
         tracing::info!(%id, "deleted a backup that was past its time");
-        let act = self.act("backups/delete").on(format!("backup/{id}"));
+        let act = of_daemon("backups/delete").on(format!("backup/{id}"));
         self.tell(act, AuditOutcome::Done, "past its time".into()).await;
-    }
-
-    fn act(&self, action: &'static str) -> Act {
-        Act::of_daemon(rustix::process::geteuid().as_raw(), SCHEDULE, action)
     }
 
     /// It has happened; a trail that cannot take it is logged, and recorded as a failure.
@@ -114,4 +111,8 @@ impl Backups {
             self.parts().errors.record(Failure::new("backup.audit", Fault::from(error)));
         }
     }
+}
+
+fn of_daemon(action: &'static str) -> Act {
+    Act::of_daemon(rustix::process::geteuid().as_raw(), SCHEDULE, action)
 }

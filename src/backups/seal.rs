@@ -274,8 +274,8 @@ mod tests {
 
     #[test]
     fn pieces_cannot_be_cut_off_moved_left_out_or_taken_from_elsewhere() {
-        let key = opened();
         const WHOLE: usize = PIECE + TAG;
+        let key = opened();
         let plain: Vec<u8> = (0..PIECE * 3).map(|at| u8::try_from(at % 251).expect("fits")).collect();
         let bytes = sealed(&key, &plain);
         let head = MAGIC.len() + 32;

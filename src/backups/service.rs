@@ -135,7 +135,7 @@ impl Backups {
         let (settings, shelf) = self.now();
         let id = match id {
             Some(id) => id,
-            None => self.newest(&shelf).await?,
+            None => self.newest().await?,
         };
         let lock = Lock::of(&settings.backups).await?;
         let parts = &self.0.parts;
@@ -196,7 +196,8 @@ impl Backups {
     }
 
     pub async fn standing(&self) -> Result<BackupStanding, Fault> {
-        let newest = self.list().await?.into_iter().rfind(BackupEntry::is_sound);
+        let fleet = self.0.parts.store.fleet_id();
+        let newest = self.list().await?.into_iter().rfind(|entry| entry.is_sound() && entry.is_of(fleet));
         Ok(BackupStanding { newest, last_drill: self.drills(1).await?.pop() })
     }
 
@@ -205,8 +206,10 @@ impl Backups {
         let _turn = self.turn("delete old backups").await?;
         let (settings, shelf) = self.now();
         let referred = self.referred().await?;
+        let fleet = self.0.parts.store.fleet_id().to_owned();
         blocking(move || {
-            let kept: Vec<Kept> = shelf.list()?.iter().filter_map(Kept::of).collect();
+            let listed = shelf.list()?;
+            let kept: Vec<Kept> = listed.iter().filter(|e| e.is_of(&fleet)).filter_map(Kept::of).collect();
             let old = doomed(&kept, &settings.backups.keep, &referred);
             Ok(old.into_iter().filter(|id| shelf.delete(id).is_ok()).collect())
         })
@@ -218,10 +221,11 @@ impl Backups {
         settings.backups.passphrase.is_some() || settings.backups.key_file.is_some()
     }
 
-    /// What a daemon that was killed left behind goes. Blocks.
-    pub fn sweep(&self) {
+    /// What a daemon that was killed left behind goes; never what is under way now.
+    pub(super) async fn sweep(&self) {
+        let Ok(_turn) = self.turn("clear the shelf").await else { return };
         let (_, shelf) = self.now();
-        let swept = shelf.sweep();
+        let swept = blocking(move || Ok(shelf.sweep())).await.unwrap_or_default();
         if swept > 0 {
             tracing::info!(swept, "removed what was left of unfinished backups");
         }
@@ -243,14 +247,13 @@ impl Backups {
     /// The settings in force, and where they put backups.
     fn now(&self) -> (Arc<Settings>, Shelf) {
         let settings = self.0.parts.settings.borrow().clone();
-        let shelf = Shelf::of(&settings.backups, &self.0.parts.paths);
+        let parts = &self.0.parts;
+        let shelf = Shelf::of(&settings.backups, &parts.paths, parts.store.fleet_id());
         (settings, shelf)
     }
 
-    async fn newest(&self, shelf: &Shelf) -> Result<BackupId, Fault> {
-        let shelf = shelf.clone();
-        let newest = blocking(move || Ok(shelf.list()?.into_iter().rfind(BackupEntry::is_sound))).await?;
-        newest.map(|entry| entry.id).ok_or_else(|| {
+    async fn newest(&self) -> Result<BackupId, Fault> {
+        self.standing().await?.newest.map(|entry| entry.id).ok_or_else(|| {
             Fault::not_found("cannot try a backup out: there is no sound one")
                 .hint("`agentctl backup create` makes one")
         })

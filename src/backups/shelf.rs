@@ -23,19 +23,22 @@ pub struct Shelf {
     dir: PathBuf,
     /// Where plain copies are worked on, whatever becomes of them: never off this machine.
     bench: PathBuf,
+    /// Whose unfinished backups these are: others may share the shelf.
+    fleet: String,
 }
 
 impl Shelf {
-    pub fn of(settings: &BackupSettings, paths: &Paths) -> Self {
+    pub fn of(settings: &BackupSettings, paths: &Paths, fleet: &str) -> Self {
         Self {
             dir: settings.dir.clone().unwrap_or_else(|| paths.backups.clone()),
             bench: paths.backups.clone(),
+            fleet: fleet.to_owned(),
         }
     }
 
     /// Both in one directory: one that no daemon looks after.
     pub fn at(dir: PathBuf) -> Self {
-        Self { bench: dir.clone(), dir }
+        Self { bench: dir.clone(), dir, fleet: "none".into() }
     }
 
     pub fn path(&self, id: &BackupId) -> PathBuf {
@@ -94,7 +97,7 @@ impl Shelf {
         }
         for number in 1..1_000 {
             let id = BackupId::new(now, number);
-            let part = self.dir.join(format!(".{id}.part"));
+            let part = self.dir.join(format!(".{id}.{}.part", self.fleet));
             if self.path(&id).exists() {
                 continue;
             }
@@ -132,7 +135,7 @@ impl Shelf {
 
     /// It is gone for everybody before the first of its files is.
     pub(super) fn delete(&self, id: &BackupId) -> Result<(), Fault> {
-        let (dir, gone) = (self.path(id), self.dir.join(format!(".{id}.gone")));
+        let (dir, gone) = (self.path(id), self.dir.join(format!(".{id}.{}.gone", self.fleet)));
         let delete = || {
             let _ = fs::remove_dir_all(&gone);
             fs::rename(&dir, &gone)?;
@@ -144,13 +147,15 @@ impl Shelf {
 
     /// What a daemon that was killed left behind; how many.
     pub(super) fn sweep(&self) -> usize {
-        let dirs = if self.dir == self.bench { vec![&self.dir] } else { vec![&self.dir, &self.bench] };
-        let entries = dirs.into_iter().flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
-        let left = entries.filter(|entry| {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            name.starts_with(".bk-") && UNFINISHED.iter().any(|end| name.ends_with(end))
-        });
+        // The bench is in the state directory, which is ours alone.
+        let all = |name: &str| UNFINISHED.iter().any(|end| name.ends_with(end));
+        let ours = |name: &str| UNFINISHED.iter().any(|end| name.ends_with(&format!(".{}{end}", self.fleet)));
+        let on = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten();
+        let named = |entry: &fs::DirEntry, is: &dyn Fn(&str) -> bool| {
+            entry.file_name().to_str().is_some_and(|name| name.starts_with(".bk-") && is(name))
+        };
+        let left = on(&self.bench).filter(|entry| named(entry, &all));
+        let left = left.chain(on(&self.dir).filter(|entry| named(entry, &ours)));
         left.filter(|entry| fs::remove_dir_all(entry.path()).is_ok()).count()
     }
 }

@@ -1,8 +1,8 @@
 //! Backups as a whole, over a store that lives: made, spoilt, tried out, unpacked, swept away.
 use super::*;
 use crate::{
-    config::{BackupKeep, Paths, Settings},
-    domain::{Act, BackupEntry, BackupId, Event, EventKind, FaultKind, Period, SCHEDULE},
+    config::{Paths, Settings},
+    domain::{Act, BackupEntry, BackupId, Event, EventKind, FaultKind},
     errors::Errors,
     resilience::Clock,
     store::{AuditFiles, Store, inspect_copy, verify_audit_files},
@@ -11,19 +11,19 @@ use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Dura
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-struct Scene {
-    home: TempDir,
-    store: Store,
-    settings: watch::Sender<Arc<Settings>>,
-    backups: Backups,
+pub(super) struct Scene {
+    pub home: TempDir,
+    pub store: Store,
+    pub settings: watch::Sender<Arc<Settings>>,
+    pub backups: Backups,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::with(|_| {}).await
     }
 
-    async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let mut settings = Settings::default();
         settings.daemon.state_dir = Some(home.path().join("state"));
@@ -60,7 +60,7 @@ impl Scene {
         self.home.path().join("state/backups")
     }
 
-    async fn made(&self) -> BackupEntry {
+    pub async fn made(&self) -> BackupEntry {
         self.backups.create("user:0".into(), "a note".into(), quiet()).await.expect("made")
     }
 
@@ -74,7 +74,7 @@ impl Scene {
     }
 }
 
-fn quiet() -> Tell {
+pub(super) fn quiet() -> Tell {
     Arc::new(|_| {})
 }
 
@@ -230,7 +230,7 @@ async fn a_drill_measures_and_leaves_nothing_and_one_of_a_damaged_backup_fails()
     assert!(drill.problems[0].contains("agentd.db"), "{drill:?}");
     assert_eq!(scene.left(), [made.id.as_str()]);
     let (_, drills) = scene.backups.show(made.id.clone()).await.expect("shown");
-    assert_eq!(drills.iter().map(|drill| drill.passed()).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(drills.iter().map(crate::domain::Drill::passed).collect::<Vec<_>>(), [false, true]);
     assert_eq!(scene.backups.standing().await.expect("read").last_drill, Some(drill));
 }
 
@@ -238,16 +238,26 @@ async fn a_drill_measures_and_leaves_nothing_and_one_of_a_damaged_backup_fails()
 async fn what_is_unfinished_is_never_listed_and_goes_at_the_next_start() {
     let scene = Scene::new().await;
     let made = scene.made().await;
-    for left in [".bk-20261121T152230Z-1.part", ".bk-abc.part", ".bk-20261121T152230Z-1.gone"] {
+    let gone = format!(".bk-20261121T152230Z-1.{}.gone", scene.store.fleet_id());
+    for left in [".bk-20261121T152230Z-1.part", ".bk-abc.part", &gone] {
         fs::create_dir(scene.shelf().join(left)).expect("made");
         fs::write(scene.shelf().join(left).join("agentd.db"), "half").expect("written");
     }
     fs::write(scene.shelf().join("agentd-v4-20260101T000000.000000Z.db"), "x").expect("written");
     assert_eq!(scene.backups.list().await.expect("listed").len(), 1);
-    scene.backups.sweep();
+    scene.backups.sweep().await;
     let mut left = scene.left();
     left.sort();
     assert_eq!(left, ["agentd-v4-20260101T000000.000000Z.db", made.id.as_str()]);
+    // On a shelf that is shared, another fleet's is another's.
+    let shared = scene.home.path().join("shared");
+    let ours = format!(".bk-20261121T152230Z-1.{}.part", scene.store.fleet_id());
+    for left in [ours.as_str(), ".bk-20261121T152230Z-1.0123.part"] {
+        fs::create_dir_all(shared.join(left)).expect("made");
+    }
+    scene.settings.send_modify(|settings| Arc::make_mut(settings).backups.dir = Some(shared.clone()));
+    scene.backups.sweep().await;
+    assert!(!shared.join(&ours).exists() && shared.join(".bk-20261121T152230Z-1.0123.part").exists());
 }
 
 #[tokio::test]
@@ -292,73 +302,16 @@ async fn a_configuration_that_is_broken_on_disk_does_not_keep_the_state_from_bei
 }
 
 #[tokio::test]
-async fn the_schedule_makes_one_at_once_and_again_in_time_and_retention_keeps_the_newest() {
-    let scene = Scene::with(|settings| {
-        settings.backups.every = Some(Period::millis(300));
-        settings.backups.keep = BackupKeep { hourly: 1, daily: 0, weekly: 0, by_hand: 0 };
-    })
-    .await;
-    let by_hand = scene.made().await;
-    let schedule = tokio::spawn(scene.backups.clone().keep_schedule());
-    let mut seen = std::collections::BTreeSet::new();
-    for _ in 0..600 {
-        seen.extend(scene.backups.list().await.expect("listed").into_iter().map(|entry| entry.id));
-        if seen.len() >= 4 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+async fn nothing_is_unpacked_where_somebody_else_could_put_another_place_under_it() {
+    let scene = Scene::new().await;
+    let made = scene.made().await;
+    let open = scene.home.path().join("open");
+    fs::create_dir(&open).expect("made");
+    for (mode, refused) in [(0o777, true), (0o1777, false), (0o755, false)] {
+        fs::set_permissions(&open, fs::Permissions::from_mode(mode)).expect("changed");
+        let to = open.join(format!("{mode:o}"));
+        let unpacked = scene.backups.unpack(made.id.clone(), to.clone(), quiet()).await;
+        assert_eq!(unpacked.is_err(), refused, "{mode:o}: {unpacked:?}");
+        assert_eq!(to.exists(), !refused, "{mode:o}");
     }
-    scene.backups.close();
-    schedule.await.expect("it ended");
-    assert!(seen.len() >= 4 && seen.contains(&by_hand.id), "{seen:?}");
-    let left = scene.backups.list().await.expect("listed");
-    assert!(left.len() <= 2, "{} are left", left.len());
-    let newest = left.last().expect("one").manifest.as_ref().expect("one");
-    assert_eq!(newest.by, SCHEDULE);
-    let trail = scene.store.audit_events(0, 99).await.expect("read");
-    let told = |action: &str| trail.iter().filter(|row| row.action == action).count();
-    assert!(told("backups/create") >= 3 && told("backups/delete") >= 2, "{trail:?}");
-}
-
-#[tokio::test]
-async fn one_that_a_release_refers_to_is_not_deleted_and_nothing_goes_when_that_is_not_known() {
-    use crate::domain::Fault;
-    use futures_util::future::BoxFuture;
-    use std::collections::BTreeSet;
-
-    struct Told(std::sync::Mutex<Option<BTreeSet<BackupId>>>);
-    impl References for Told {
-        fn backups(&self) -> BoxFuture<'_, Result<BTreeSet<BackupId>, Fault>> {
-            let told = self.0.lock().expect("whole").clone();
-            Box::pin(async move { told.ok_or_else(|| Fault::internal("cannot say")) })
-        }
-    }
-    let scene = Scene::with(|settings| {
-        settings.backups.keep = BackupKeep { hourly: 0, daily: 0, weekly: 0, by_hand: 0 };
-    })
-    .await;
-    let (first, second, third) = (scene.made().await, scene.made().await, scene.made().await);
-    let told = Arc::new(Told(std::sync::Mutex::new(None)));
-    let parts = scene.backups.parts();
-    let backups = Backups::new(BackupsParts {
-        settings: scene.settings.subscribe(),
-        config_file: None,
-        paths: parts.paths.clone(),
-        store: scene.store.clone(),
-        clock: Clock::system(),
-        errors: parts.errors.clone(),
-        parse: Arc::clone(&parts.parse),
-        references: Some(Arc::clone(&told) as _),
-    });
-    backups.retain().await.expect_err("it went without knowing");
-    backups.delete(first.id.clone()).await.expect_err("it went without knowing");
-    *told.0.lock().expect("whole") = Some([first.id.clone()].into());
-    let fault = backups.delete(first.id.clone()).await.expect_err("deleted");
-    assert_eq!(fault.kind, FaultKind::Refused);
-    assert_eq!(backups.retain().await.expect("retained"), [second.id]);
-    *told.0.lock().expect("whole") = Some(BTreeSet::new());
-    backups.delete(first.id.clone()).await.expect("nobody needs it");
-    let left = backups.list().await.expect("listed");
-    assert_eq!(left.iter().map(|entry| &entry.id).collect::<Vec<_>>(), [&third.id]);
-    assert_eq!(backups.delete(first.id).await.expect_err("deleted twice").kind, FaultKind::NotFound);
 }

@@ -13,7 +13,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::{
     fs::{self, DirBuilder, File},
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::Path,
 };
 
@@ -30,6 +30,12 @@ pub fn unpack(shelf: &Shelf, id: &BackupId, lock: &Lock, to: &Path) -> Result<Ba
         refused(format!("{}: {error}", parent.display())).hint("make the directory above it")
     })?;
     let to = parent.join(name);
+    if let Some(step) = open_way(&parent) {
+        let why =
+            format!("cannot unpack to {}: others may replace what is in {}", to.display(), step.display());
+        return Err(Fault::new(FaultKind::Refused, why)
+            .hint("name a place that only root or the user of agentd may change; or unpack it yourself, with --from"));
+    }
     if fs::symlink_metadata(&to).is_ok() {
         let fault =
             Fault::new(FaultKind::Conflict, format!("cannot unpack to {}: it is there", to.display()));
@@ -50,6 +56,18 @@ pub fn unpack(shelf: &Shelf, id: &BackupId, lock: &Lock, to: &Path) -> Result<Ba
     };
     place().map_err(|error| shelf::cannot("unpack to", &to, &error))?;
     Ok(manifest)
+}
+
+/// The first directory on the way there where somebody else could put another in its place while it is written to.
+fn open_way(dir: &Path) -> Option<&Path> {
+    let own = rustix::process::geteuid().as_raw();
+    dir.ancestors().find(|step| {
+        fs::metadata(step).is_ok_and(|about| {
+            let (uid, mode) = (about.uid(), about.mode());
+            let sticky = mode & 0o1000 != 0;
+            (uid != 0 && uid != own) || (mode & 0o022 != 0 && !sticky)
+        })
+    })
 }
 
 /// Into a directory that is empty.

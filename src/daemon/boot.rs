@@ -15,7 +15,6 @@ use super::{
 use crate::{
     agents::{Supervisor, SupervisorParts, child::raise_open_files},
     auth::{Approvals, Directory, Keyring, Meter, Names, Trail},
-    backups::{Backups, BackupsParts},
     config::{self, Kinds, Paths, Problems, Settings, Sources},
     domain::{EventKind, Fault, FaultKind, Permission},
     errors::Errors,
@@ -123,18 +122,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let (policy_tx, policy) = watch::channel(Arc::new(policy));
     let started = Arc::new(OnceLock::new());
     let rehearsal = Arc::new(Rehearsal { routes: plan.routes.clone() });
-    let backups = Backups::new(BackupsParts {
-        settings: settings.clone(),
-        config_file: plan.config_file.clone(),
-        paths: (*paths).clone(),
-        store: store.clone(),
-        clock: clock.clone(),
-        errors: errors.clone(),
-        parse: safekeeping::parse(),
-        references: None,
-    });
-    let sweeping = backups.clone();
-    tokio::task::spawn_blocking(move || sweeping.sweep());
+    let backups = safekeeping::of(&settings, plan.config_file.clone(), &paths, &store, &clock, &errors);
     let readiness = Readiness::new(ReadinessParts {
         settings: settings.clone(),
         config_file: plan.config_file.clone(),

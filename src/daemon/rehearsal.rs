@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     auth::{Approvals, Keyring, Meter, Trail},
-    backups::{Backups, BackupsParts},
     config::{self, Sources},
     errors::Errors,
     health::{Monitor, MonitorParts},
@@ -134,16 +133,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         let loaded = config::load(&sources, &kinds()).map_err(|problems| unusable(&problems))?;
         Ok(Fresh { settings: loaded.settings, digest: loaded.digest })
     };
-    let backups = Backups::new(BackupsParts {
-        settings: settings.clone(),
-        config_file: Some(manifest.clone()),
-        paths: paths.clone(),
-        store: store.clone(),
-        clock: clock.clone(),
-        errors: errors.clone(),
-        parse: safekeeping::parse(),
-        references: None,
-    });
+    let backups = safekeeping::of(&settings, Some(manifest.clone()), &paths, &store, &clock, &errors);
     let readiness = Readiness::new(ReadinessParts {
         settings: settings.clone(),
         config_file: Some(manifest.clone()),

@@ -1,10 +1,12 @@
 //! The daemon's own backups, as readiness sees them: the same code, on scratch.
 use super::boot::kinds;
 use crate::{
-    backups::{self, Backups, Lock, Parse, Shelf, Wanted},
-    config::{self, Sources},
+    backups::{self, Backups, BackupsParts, Lock, Parse, Shelf, Wanted},
+    config::{self, Paths, Settings, Sources},
     domain::{BackupId, BackupStanding, Content, Fault},
+    errors::Errors,
     readiness::Safekeeping,
+    resilience::Clock,
     store::Store,
 };
 use futures_util::future::BoxFuture;
@@ -12,9 +14,31 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+use tokio::sync::watch;
+
+/// The backups of a daemon, or of a scratch one. Nothing refers to a backup yet.
+pub fn of(
+    settings: &watch::Receiver<Arc<Settings>>,
+    config_file: Option<PathBuf>,
+    paths: &Paths,
+    store: &Store,
+    clock: &Clock,
+    errors: &Errors,
+) -> Backups {
+    Backups::new(BackupsParts {
+        settings: settings.clone(),
+        config_file,
+        paths: paths.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        errors: errors.clone(),
+        parse: parse(),
+        references: None,
+    })
+}
 
 /// Reads a configuration file by the kinds that this daemon can run.
-pub fn parse() -> Parse {
+fn parse() -> Parse {
     Arc::new(|file: &Path| {
         let loaded = config::load(&Sources::file(file.to_owned()), &kinds());
         loaded.map(drop).map_err(|problems| problems.to_string())

@@ -220,6 +220,11 @@ impl BackupEntry {
         self.manifest.is_some() && self.verified.as_ref().is_none_or(|verified| verified.problems.is_empty())
     }
 
+    /// Fleets may share a shelf; what cannot be read is nobody's.
+    pub fn is_of(&self, fleet_id: &str) -> bool {
+        self.manifest.as_ref().is_some_and(|manifest| manifest.fleet_id == fleet_id)
+    }
+
     /// It was verified, and nothing was wrong.
     pub fn is_verified(&self) -> bool {
         self.manifest.is_some() && self.verified.as_ref().is_some_and(|verified| verified.problems.is_empty())

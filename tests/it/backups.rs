@@ -97,7 +97,9 @@ fn made_under_fifty_writes_a_second_each_restores_to_what_it_was_at_its_moment()
         // Told without any digest: every write that was acknowledged before is there, none that began afterwards, and
         // each with its row of the trail.
         let connection = Connection::open(&database).expect("opens");
-        let one = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u64>(0)).expect("a number");
+        let one = |sql: &str| {
+            u64::from(connection.query_row(sql, [], |row| row.get::<_, u32>(0)).expect("a number"))
+        };
         let held = one("SELECT count(*) FROM waivers");
         assert!(before <= held && held <= after + 1, "{before} {held} {after}");
         assert_eq!(held, one("SELECT ifnull(max(id), 0) FROM waivers"), "some are missing");

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cli::{CliError, Ctl, Exit, Table, confirm, one_line, render::age},
-    domain::{BackupEntry, BackupManifest, ByteSize, Drill, Fault, Part},
+    domain::{BackupEntry, BackupManifest, Drill, Fault, Part},
 };
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
@@ -20,11 +20,11 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
             let request = CreateRequest { note: note.unwrap_or_default() };
             let made = ctl.client.call::<Create>(&request).await?;
             ctl.output.print(&ctl.ui, &made, |_| {
-                let size = made.backup.manifest.as_ref().map_or(0, BackupManifest::bytes);
+                let bytes = made.backup.manifest.as_ref().map_or(0, BackupManifest::bytes);
                 let locked =
                     made.backup.manifest.as_ref().is_some_and(|manifest| manifest.encryption.is_some());
                 let how = if locked { "encrypted and verified" } else { "verified" };
-                format!("backup {}: {}, {how}\n", made.backup.id, ByteSize(size))
+                format!("backup {}: {}, {how}\n", made.backup.id, size(bytes))
             })?;
         }
         Action::List { offline } => {
