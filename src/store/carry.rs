@@ -78,14 +78,12 @@ fn attach(connection: &Connection, live: &Path) -> Answer<()> {
         return Err(refused("there is no such file"));
     }
     connection.execute("ATTACH DATABASE ?1 AS live", [open::uri(live) + "?mode=ro"])?;
-    let same = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, bool>(0));
-    if !same(
-        "SELECT (SELECT user_version FROM pragma_user_version('main')) = (SELECT user_version FROM pragma_user_version('live'))",
-    )? {
+    let version = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    if version("PRAGMA main.user_version")? != version("PRAGMA live.user_version")? {
         return Err(refused("its schema is of another version than ours"));
     }
     let fleet = "SELECT (SELECT value FROM main.meta WHERE key = 'fleet_id') = (SELECT value FROM live.meta WHERE key = 'fleet_id')";
-    if !same(fleet)? {
+    if !connection.query_row(fleet, [], |row| row.get::<_, bool>(0))? {
         return Err(refused("it is another fleet's"));
     }
     Ok(())

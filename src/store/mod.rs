@@ -51,5 +51,5 @@ pub use proof::{
 pub(crate) use proof::{HASTY, PROGRAM, prove_flawed};
 pub use quotas::{QuotaHour, Reserved};
 #[cfg(test)]
-pub(crate) use scratch::{Flaw, act, open_flawed, spoil};
+pub(crate) use scratch::{Flaw, act, lose_event, open_flawed};
 pub use sessions::HashedSession;

@@ -69,10 +69,11 @@ pub(crate) fn open_flawed(
     Store::open_under(path, backups, settings, clock, flaw.regime())
 }
 
-/// Runs statements on a file that nobody has open, behind everybody's back.
-pub(crate) fn spoil(database: &Path, sql: &str) {
+/// Takes one event out of a file that nobody has open, behind everybody's back.
+pub(crate) fn lose_event(database: &Path, seq: u32) {
     let connection = rusqlite::Connection::open(database).expect("opens");
-    connection.execute_batch(sql).expect("spoilt");
+    let lost = connection.execute("DELETE FROM events WHERE seq = ?1", [seq]).expect("lost");
+    assert_eq!(lost, 1, "there was no event {seq}");
 }
 
 pub(super) struct Scratch {

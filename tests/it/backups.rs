@@ -263,7 +263,7 @@ fn a_fleet_without_backups_is_told_so() {
         format!("{MANIFEST}[backups]\nevery = \"2d\"\npassphrase = \"env:P\"\nkey_file = \"/k\"\n");
     daemon.rewrite(&contradiction);
     let file = daemon.path("agentd.toml");
-    let refused = agentctl(["config", "check", "--config", file.to_str().expect("text")]).exits(2);
+    let refused = agentctl(["config", "check", file.to_str().expect("text")]).exits(2);
     for told in ["max_age", "two keys for one lock"] {
         assert!(refused.stderr.contains(told) || refused.stdout.contains(told), "{told}: {refused}");
     }

@@ -21,8 +21,7 @@ enum Fake {
 }
 
 fn lose_a_row(dir: &Path) {
-    let sql = "DELETE FROM events WHERE seq = 100";
-    crate::store::spoil(&AuditFiles::of(dir).database, sql);
+    crate::store::lose_event(&AuditFiles::of(dir).database, 100);
 }
 
 fn promised(dir: &Path) -> Option<(Content, Vec<(String, u64)>)> {
