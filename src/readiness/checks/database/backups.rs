@@ -160,7 +160,8 @@ async fn made_and_unpacked(
         let (at, how) = (dir.clone(), spoilt);
         let undo = blocking(move || how.on(&at)).await?;
         let problems = safekeeping.verify(shelf.clone()).await?;
-        let gone = plot.path().join("spoilt");
+        // One that was unpacked all the same is in nobody's way.
+        let gone = plot.path().join(what);
         let unpacked = safekeeping.unpack(shelf.clone(), gone.clone()).await;
         blocking(move || undo.put_back()).await?;
         proof.holds(
