@@ -22,7 +22,9 @@ use std::{
 
 /// Rows before the first copy; large enough that it takes several slices.
 const ROWS: u64 = 300;
-const ROW: usize = 4_000;
+const ROW: usize = 1_000;
+/// Between two writes; a copy takes some tens of these.
+const PACE: Duration = Duration::from_millis(2);
 
 pub async fn fresh(evidence: &Evidence) -> Found {
     let Some(safekeeping) = &evidence.safekeeping else {
@@ -109,7 +111,9 @@ async fn made_and_unpacked(
     let writer = tokio::spawn({
         let (store, written, stop) = (store.clone(), Arc::clone(&written), Arc::clone(&stop));
         async move {
+            let mut pace = tokio::time::interval(PACE);
             while !stop.load(Ordering::Relaxed) {
+                pace.tick().await;
                 write(&store, &written).await?;
             }
             Ok::<_, Fault>(())

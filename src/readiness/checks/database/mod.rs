@@ -208,7 +208,7 @@ pub const CHECKS: &[Check] = &[
         severity: Severity::Blocker,
         weight: 3,
         why: "a copy of two moments, or one that was damaged since, is found when there is nothing else left",
-        how: "a scratch store is backed up by the daemon's own code while rows are written without pause; unpacked, it must hold what the store held at one moment, every row up to then and none later; then a file is cut, one byte changed, a hash, a file taken away: each must be found, and not be unpacked",
+        how: "a scratch store is backed up by the daemon's own code while rows are written, up to 500 a second; unpacked, it must hold what the store held at one moment, every row up to then and none later; then a file is cut, one byte changed, a hash, a file taken away: each must be found, and not be unpacked",
         fix: "do not rely on backups of this build: `agentctl version`, then report it; look at the disk under `dir` of [backups]",
         exercised: true,
         quiet: false,
