@@ -39,7 +39,9 @@ mod snapshot;
 mod start;
 mod streams;
 mod supervisor;
+mod usage;
 mod users;
 
 pub use supervisor::{ApplyReport, LogQuery, Supervisor, SupervisorParts};
+pub use usage::{Usage, used_by, used_by_fleet};
 pub use users::AgentUsers;

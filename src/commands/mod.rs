@@ -21,6 +21,7 @@ mod error;
 mod generate;
 mod help_topics;
 mod init;
+mod metrics;
 mod quickstart;
 mod report;
 mod status;
@@ -55,6 +56,7 @@ commands! {
     Config => config,
     Daemon => daemon,
     Status => status,
+    Metrics => metrics,
     Agent => agent,
     Validate => validate,
     Check => check,

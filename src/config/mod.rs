@@ -15,6 +15,7 @@ mod kinds;
 mod load;
 #[cfg(test)]
 mod load_tests;
+mod metrics;
 mod paths;
 mod policy;
 mod problem;
@@ -46,6 +47,7 @@ pub use dependency::DependencySettings;
 pub use errors::ErrorSettings;
 pub use kinds::{Kind, Kinds, OptionProblem, read_options};
 pub use load::{Loaded, load};
+pub use metrics::MetricsSettings;
 pub use paths::Paths;
 pub use policy::{BackoffGrowth, BreakerSettings, DEFAULT_POLICY, PolicySettings, PolicyValues};
 pub use problem::{Problem, Problems, Severity, SourceText};

@@ -2,7 +2,7 @@
 //! not here cannot be set, and a key that is here is documented.
 use super::{
     AccessSettings, ApprovalSettings, CheckSettings, ClientsSettings, DependencySettings, ErrorSettings,
-    KeySettings, PolicySettings, Quotas, RestartSettings, RetentionSettings, RoleSettings, SessionSettings,
+    KeySettings, MetricsSettings, PolicySettings, Quotas, RestartSettings, RetentionSettings, RoleSettings, SessionSettings,
 };
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;
@@ -34,6 +34,7 @@ pub struct Settings {
     pub store: StoreSettings,
     pub retention: RetentionSettings,
     pub errors: ErrorSettings,
+    pub metrics: MetricsSettings,
     pub readiness: ReadinessSettings,
     #[serde(rename = "agent")]
     pub agents: Vec<AgentSettings>,
@@ -65,6 +66,7 @@ impl Default for Settings {
             store: StoreSettings::default(),
             retention: RetentionSettings::default(),
             errors: ErrorSettings::default(),
+            metrics: MetricsSettings::default(),
             readiness: ReadinessSettings::default(),
             agents: Vec::new(),
             dependencies: Vec::new(),

@@ -3,6 +3,7 @@
 mod credentials;
 mod declared;
 mod graph;
+mod metrics;
 mod policy;
 mod quotas;
 mod roles;
@@ -70,6 +71,7 @@ impl Verifier<'_> {
         self.roles();
         self.policies();
         self.quotas();
+        self.metrics();
         for (index, agent) in settings.agents.iter().enumerate() {
             let at = format!("/agent/{index}");
             let whole = !maimed.contains(&at);

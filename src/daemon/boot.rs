@@ -18,6 +18,7 @@ use crate::{
     domain::{EventKind, Fault, FaultKind, Permission},
     errors::Errors,
     health::{Monitor, MonitorParts, keep_breakers, restore_breakers},
+    metrics::{Metrics, MetricsParts},
     readiness::{self, Readiness, ReadinessParts, Started},
     resilience::{Clock, Policies},
     store::Store,
@@ -144,6 +145,9 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
+    let metrics =
+        Metrics::new(MetricsParts { settings: settings.clone(), store: store.clone(), clock: clock.clone() });
+    metrics.record(supervisor.clone(), monitor.clone(), errors.clone());
     let app = App {
         settings,
         config_digest,
@@ -160,6 +164,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         trail,
         approvals,
         errors,
+        metrics,
         started_at,
         control: Control::default(),
         reloader: Arc::new(Reloader {

@@ -82,6 +82,7 @@ impl Running {
         app.control.stop();
         app.note(EventKind::DaemonStopping, format!("pid {}", std::process::id())).await;
         let errors = &app.errors;
+        within(STEP * 2, errors, "the metrics", app.metrics.shutdown()).await;
         within(STEP, errors, "the monitor", app.monitor.shutdown()).await;
         stop_agents(&app, deadline, hasten).await;
         closing.cancel();

@@ -12,6 +12,7 @@ use crate::{
     config::{self, Sources},
     errors::Errors,
     health::{Monitor, MonitorParts},
+    metrics::{Metrics, MetricsParts},
     readiness::{Answered, Question, Readiness, ReadinessParts, Reload, Reloaded, Serve, Served, Stage},
     resilience::Policies,
 };
@@ -152,6 +153,9 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
+    // Of what is tried out, nothing is recorded.
+    let metrics =
+        Metrics::new(MetricsParts { settings: settings.clone(), store: store.clone(), clock: clock.clone() });
     App {
         settings,
         config_digest,
@@ -169,6 +173,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         trail,
         approvals,
         errors,
+        metrics,
         control: Control::default(),
         reloader: Arc::new(Reloader {
             reread: Arc::new(reread),

@@ -7,10 +7,12 @@ mod approval;
 mod audit;
 mod breaker;
 mod credential;
+mod distribution;
 mod error_group;
 mod event;
 mod fault;
 mod health;
+mod metric;
 mod name;
 mod network;
 mod principal;
@@ -39,6 +41,7 @@ pub use audit::{
 };
 pub use breaker::{BreakerRecord, BreakerState, BreakerStatus, BreakerTrip, PolicyTerms};
 pub use credential::{ApiKey, Holds, Session};
+pub use distribution::Distribution;
 pub use error_group::{
     Alike, ErrorAlarm, ErrorFilter, ErrorGroup, ErrorPattern, ErrorState, HOURS_SHOWN, Ignored, Occurrence,
     PatternBy, Resolution, Tally, hour_of,
@@ -46,6 +49,9 @@ pub use error_group::{
 pub use event::{Event, EventKind};
 pub use fault::{Fault, FaultCategory, FaultKind, FaultSeverity, Fingerprint, Nature, pattern};
 pub use health::{Observation, ProbeResult, ProbeRole, ProbeState, ProbeStatus, ProbeTransition};
+pub use metric::{
+    Labels, Measure, MetricKind, MetricSeries, MetricUnit, Numbers, Point, Stat, Summary, rounded,
+};
 pub use name::{AgentName, InstanceId, RunId};
 pub use network::Network;
 pub use principal::{CorrelationId, Means, Principal, PrincipalKind};

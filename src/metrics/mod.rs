@@ -1,1 +1,17 @@
-//! What was measured, kept in ever coarser steps: recorded, asked for by series and time, drawn as lines.
+//! What is measured over time: a look every ten seconds at the daemon, its store, the agents and their probes, kept in
+//! the store and asked for by name, time and step. What was not seen is a gap: never 0, never drawn across.
+mod book;
+mod catalogue;
+mod fit;
+mod recorder;
+mod requests;
+mod service;
+mod sights;
+mod slope;
+#[cfg(test)]
+mod tests;
+
+pub use catalogue::{Catalogued, METRICS};
+pub use requests::Requests;
+pub use service::{Asked, Metrics, MetricsParts, Overview, Told, Trace, Used};
+pub use slope::{Slope, least_squares, slope};

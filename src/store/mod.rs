@@ -16,6 +16,7 @@ mod handle;
 mod health;
 mod keys;
 mod latency;
+mod metrics;
 mod migrate;
 mod open;
 mod proof;
@@ -36,6 +37,7 @@ pub use error::{StoreError, StoreErrorKind};
 pub use errors::ErrorBounds;
 pub use handle::Store;
 pub use keys::{Hash, HashedKey};
+pub use metrics::{Encoded, FoldedMetrics, KeptSeries, LatencySince, MetricTier};
 pub use open::ConnectionFacts;
 pub use proof::{
     BackupFacts, ConstraintFacts, Damage, Doomed, DurabilityFacts, IntegrityFacts, PoolFacts, RollbackFacts,

@@ -1,5 +1,6 @@
 //! Replies → lines for people. Nothing here asks or decides, but for the exit code that a verdict amounts to.
 mod age;
+pub mod chart;
 mod report;
 pub mod sparkline;
 mod states;
