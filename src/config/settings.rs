@@ -2,7 +2,8 @@
 //! not here cannot be set, and a key that is here is documented.
 use super::{
     AccessSettings, ApprovalSettings, CheckSettings, ClientsSettings, DependencySettings, ErrorSettings,
-    KeySettings, MetricsSettings, PolicySettings, Quotas, RestartSettings, RetentionSettings, RoleSettings, SessionSettings,
+    KeySettings, MetricsSettings, PolicySettings, Quotas, RestartSettings, RetentionSettings, RoleSettings,
+    SessionSettings,
 };
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;

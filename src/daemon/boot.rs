@@ -145,9 +145,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
-    let metrics =
-        Metrics::new(MetricsParts { settings: settings.clone(), store: store.clone(), clock: clock.clone() });
-    metrics.record(supervisor.clone(), monitor.clone(), errors.clone());
+    let metrics = measured(&settings, &clock, (&store, &supervisor, &monitor, &errors));
     let app = App {
         settings,
         config_digest,
@@ -195,6 +193,18 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     )
     .await;
     Ok(Running { app, listeners, closing, _lock: lock })
+}
+
+/// Looks from now on; the first look is at the next full ten seconds.
+fn measured(
+    settings: &watch::Receiver<Arc<Settings>>,
+    clock: &Clock,
+    (store, supervisor, monitor, errors): (&Store, &Supervisor, &Monitor, &Errors),
+) -> Metrics {
+    let parts = MetricsParts { settings: settings.clone(), store: store.clone(), clock: clock.clone() };
+    let metrics = Metrics::new(parts);
+    metrics.record(supervisor.clone(), monitor.clone(), errors.clone());
+    metrics
 }
 
 /// Serves both sockets, and keeps what breakers come to, until `closing`.

@@ -47,7 +47,10 @@ pub struct MetricSeries {
 pub enum Measure {
     Gauge(f64),
     /// By how much it rose, and in how many seconds: more than those between two looks, where one was missed.
-    Counter { by: f64, seconds: f64 },
+    Counter {
+        by: f64,
+        seconds: f64,
+    },
     Histogram(Distribution),
 }
 
@@ -154,7 +157,9 @@ impl FromStr for Labels {
         for part in parts.iter().filter(|part| !part.is_empty()) {
             let wrong = || format!("`{}` is no label: write it like agent=orders", part.escape_debug());
             let (name, value) = part.split_once('=').ok_or_else(wrong)?;
-            if name.is_empty() || labels.insert(name.to_owned(), value.to_owned()).is_some_and(|old| old != value) {
+            if name.is_empty()
+                || labels.insert(name.to_owned(), value.to_owned()).is_some_and(|old| old != value)
+            {
                 return Err(wrong());
             }
         }
@@ -211,16 +216,15 @@ impl Summary {
             (Self::Histogram(all), Some(Stat::Min)) => all.least().map(milliseconds),
             (Self::Histogram(all), Some(Stat::Max)) => all.most().map(milliseconds),
             (Self::Histogram(all), Some(Stat::Avg)) => all.mean().map(|micros| micros / 1e3),
-            (Self::Histogram(_), Some(Stat::Last | Stat::Sum | Stat::Rate)) => None,
             (Self::Gauge(n) | Self::Counter(n), Some(Stat::Min)) => Some(n.min),
             (Self::Gauge(n) | Self::Counter(n), Some(Stat::Max)) => Some(n.max),
             (Self::Gauge(n), Some(Stat::Avg) | None) => Some(n.sum / n.count.max(1) as f64),
             (Self::Gauge(n), Some(Stat::Last)) => Some(n.last),
             (Self::Counter(n), Some(Stat::Sum)) => Some(n.sum),
-            (Self::Counter(n), Some(Stat::Rate | Stat::Avg) | None) => {
-                (n.last > 0.0).then(|| n.sum / n.last)
-            }
-            (Self::Gauge(_), Some(Stat::Sum | Stat::Rate)) | (Self::Counter(_), Some(Stat::Last)) => None,
+            (Self::Counter(n), Some(Stat::Rate | Stat::Avg) | None) => (n.last > 0.0).then(|| n.sum / n.last),
+            (Self::Histogram(_), Some(Stat::Last | Stat::Sum | Stat::Rate))
+            | (Self::Gauge(_), Some(Stat::Sum | Stat::Rate))
+            | (Self::Counter(_), Some(Stat::Last)) => None,
         }
     }
 
@@ -269,8 +273,17 @@ impl Stat {
         }
     }
 
-    pub const ALL: &'static [Self] =
-        &[Self::Avg, Self::Min, Self::Max, Self::Last, Self::Sum, Self::Rate, Self::P50, Self::P95, Self::P99];
+    pub const ALL: &'static [Self] = &[
+        Self::Avg,
+        Self::Min,
+        Self::Max,
+        Self::Last,
+        Self::Sum,
+        Self::Rate,
+        Self::P50,
+        Self::P95,
+        Self::P99,
+    ];
 }
 
 impl FromStr for Stat {

@@ -1,7 +1,7 @@
 //! Which series there are, and how counters stood when something was last kept: what a rise is told from.
 use super::sights::{Seen, Sight};
 use crate::domain::{Distribution, Measure, MetricSeries, rounded};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// Beyond it nobody knows when a counter rose: a gap.
 const LONGEST_S: i64 = 60;
@@ -13,8 +13,6 @@ type Key = (&'static str, String);
 #[derive(Default)]
 pub struct Book {
     entries: HashMap<Key, Entry>,
-    /// What was taken and could not be kept yet.
-    unkept: BTreeMap<&'static str, Distribution>,
 }
 
 struct Entry {
@@ -25,6 +23,8 @@ struct Entry {
     before: Option<Standing>,
     /// As it stands now: what is before, once this look is kept.
     now: Option<Standing>,
+    /// Of a histogram: what was taken and could not be kept yet.
+    unkept: Distribution,
 }
 
 #[derive(Clone, Copy)]
@@ -38,9 +38,9 @@ impl Book {
     /// What has no number yet, or was refused one long ago.
     pub fn unnamed(&self, sights: &[Sight], now: i64) -> Vec<MetricSeries> {
         let is_known = |sight: &&Sight| {
-            self.entries.get(&key(sight)).is_none_or(|entry| {
-                entry.series.is_none() && !(0..AGAIN_S).contains(&(now - entry.named_at))
-            })
+            self.entries
+                .get(&key(sight))
+                .is_none_or(|entry| entry.series.is_none() && !(0..AGAIN_S).contains(&(now - entry.named_at)))
         };
         let series = |sight: &Sight| MetricSeries {
             name: sight.metric.name.to_owned(),
@@ -61,7 +61,14 @@ impl Book {
         for sight in sights {
             let key = key(sight);
             if let Some(number) = numbers.get(&(key.0, key.1.clone())) {
-                let entry = Entry { series: *number, named_at: now, seen_at: now, before: None, now: None };
+                let entry = Entry {
+                    series: *number,
+                    named_at: now,
+                    seen_at: now,
+                    before: None,
+                    now: None,
+                    unkept: Distribution::default(),
+                };
                 self.entries.insert(key, entry);
             }
         }
@@ -69,7 +76,8 @@ impl Book {
 
     /// Series of this look that are not kept.
     pub fn refused(&self, sights: &[Sight]) -> usize {
-        let is_refused = |sight: &&Sight| self.entries.get(&key(sight)).is_none_or(|entry| entry.series.is_none());
+        let is_refused =
+            |sight: &&Sight| self.entries.get(&key(sight)).is_none_or(|entry| entry.series.is_none());
         sights.iter().filter(is_refused).count()
     }
 
@@ -88,9 +96,8 @@ impl Book {
                     entry.before.and_then(|before| risen(before, standing))
                 }
                 Seen::Spread(fresh) => {
-                    let all = self.unkept.entry(sight.metric.name).or_default();
-                    all.add(&fresh);
-                    Some(Measure::Histogram(all.clone()))
+                    entry.unkept.add(&fresh);
+                    Some(Measure::Histogram(entry.unkept.clone()))
                 }
             };
             measures.extend(measure.map(|measure| (series, measure)));
@@ -100,8 +107,8 @@ impl Book {
 
     /// The look is on the disk.
     pub fn kept(&mut self, now: i64) {
-        self.unkept.clear();
         for entry in self.entries.values_mut() {
+            entry.unkept = Distribution::default();
             entry.before = entry.now.take().or(entry.before);
         }
         self.entries.retain(|_, entry| (now - entry.seen_at).abs() < AGAIN_S);
@@ -151,20 +158,24 @@ mod tests {
         measure
     }
 
-    fn by(amount: f64, seconds: f64) -> Option<Measure> {
-        Some(Measure::Counter { by: amount, seconds })
+    const fn by(amount: f64, seconds: f64) -> Measure {
+        Measure::Counter { by: amount, seconds }
     }
 
     #[test]
     fn a_counter_is_told_from_the_look_before_and_from_nothing_nothing_is_told() {
         let mut book = Book::default();
         assert_eq!(look(&mut book, total(100.0, None), 1000, true), None, "since when is unknown");
-        assert_eq!(look(&mut book, total(103.0, None), 1010, true), by(3.0, 10.0));
-        assert_eq!(look(&mut book, total(1.0, None), 1020, true), by(1.0, 10.0), "it began again");
-        assert_eq!(look(&mut book, total(5.0, None), 1030, false), by(4.0, 10.0));
-        assert_eq!(look(&mut book, total(6.0, None), 1040, true), by(5.0, 20.0), "what was not kept is not lost");
+        assert_eq!(look(&mut book, total(103.0, None), 1010, true), Some(by(3.0, 10.0)));
+        assert_eq!(look(&mut book, total(1.0, None), 1020, true), Some(by(1.0, 10.0)), "it began again");
+        assert_eq!(look(&mut book, total(5.0, None), 1030, false), Some(by(4.0, 10.0)));
+        assert_eq!(
+            look(&mut book, total(6.0, None), 1040, true),
+            Some(by(5.0, 20.0)),
+            "what was not kept is not lost"
+        );
         assert_eq!(look(&mut book, total(9.0, None), 1000, true), None, "the clock went back");
-        assert_eq!(look(&mut book, total(10.0, None), 1010, true), by(1.0, 10.0));
+        assert_eq!(look(&mut book, total(10.0, None), 1010, true), Some(by(1.0, 10.0)));
         assert_eq!(look(&mut book, total(99.0, None), 2000, true), None, "nobody knows when");
     }
 
@@ -172,8 +183,8 @@ mod tests {
     fn one_that_falls_within_its_life_did_not_begin_again() {
         let mut book = Book::default();
         look(&mut book, total(50.0, Some(1)), 1000, true);
-        assert_eq!(look(&mut book, total(40.0, Some(1)), 1010, true), by(0.0, 10.0));
-        assert_eq!(look(&mut book, total(45.0, Some(2)), 1020, true), by(45.0, 10.0));
+        assert_eq!(look(&mut book, total(40.0, Some(1)), 1010, true), Some(by(0.0, 10.0)));
+        assert_eq!(look(&mut book, total(45.0, Some(2)), 1020, true), Some(by(45.0, 10.0)));
     }
 
     #[test]

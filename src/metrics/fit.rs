@@ -1,9 +1,5 @@
 //! Pure: how fine a stretch of time can be told, and in how many points.
-use crate::{
-    config::MetricsSettings,
-    domain::Fault,
-    store::MetricTier,
-};
+use crate::{config::MetricsSettings, domain::Fault, store::MetricTier};
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -13,6 +9,8 @@ pub const MOST_POINTS: i64 = 10_000;
 pub const MOST_IN_ALL: i64 = 100_000;
 /// What an eye can tell apart, when nobody says how fine it is to be.
 const ENOUGH: i64 = 240;
+/// A century: longer than anything is kept.
+const LONGEST_STEP_S: i64 = 100 * 365 * 86400;
 const STEPS_S: [i64; 14] =
     [10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 6 * 3600, 12 * 3600, 86400, 7 * 86400, 28 * 86400];
 
@@ -62,22 +60,19 @@ pub fn fit(
     let series = i64::try_from(series.max(1)).unwrap_or(i64::MAX);
     let finest = finest(since, now, kept);
     let points = |step_s: i64| (to - from.div_euclid(step_s) * step_s + step_s - 1) / step_s;
-    let step_s = match step {
-        Some(step) => {
-            let asked = i64::try_from(step.as_secs()).unwrap_or(i64::MAX);
-            if asked < MetricTier::TenSeconds.step_s() || step.subsec_nanos() > 0 {
-                return Err(Fault::usage("cannot show steps of less than 10s, or of parts of a second")
-                    .hint("a look is made every ten seconds: --step 10s is the finest"));
-            }
-            // Of minutes no step of 90 s can be made: the next that can.
-            let least = finest.step_s();
-            asked.checked_add(least - 1).map_or(i64::MAX / least, |up| up / least).saturating_mul(least)
+    let step_s = if let Some(step) = step {
+        let asked = i64::try_from(step.as_secs()).unwrap_or(LONGEST_STEP_S).min(LONGEST_STEP_S);
+        if asked < MetricTier::TenSeconds.step_s() || step.subsec_nanos() > 0 {
+            return Err(Fault::usage("cannot show steps of less than 10s, or of parts of a second")
+                .hint("a look is made every ten seconds: --step 10s is the finest"));
         }
-        None => {
-            let enough = (MOST_IN_ALL / 2 / series).clamp(12, ENOUGH);
-            let good = |step_s: &i64| *step_s >= finest.step_s() && points(*step_s) <= enough;
-            STEPS_S.into_iter().find(good).unwrap_or(STEPS_S[STEPS_S.len() - 1])
-        }
+        // Of minutes no step of 90 s can be made: the next that can.
+        let least = finest.step_s();
+        (asked + least - 1) / least * least
+    } else {
+        let enough = (MOST_IN_ALL / 2 / series).clamp(12, ENOUGH);
+        let good = |step_s: &i64| *step_s >= finest.step_s() && points(*step_s) <= enough;
+        STEPS_S.into_iter().find(good).unwrap_or(STEPS_S[STEPS_S.len() - 1])
     };
     let (each, all) = (points(step_s), points(step_s).saturating_mul(series));
     if each > MOST_POINTS {
@@ -151,10 +146,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_question_gets_more_points_than_said(hours in 1_i64..200_000, step in proptest::option::of(1_u64..10_000_000), series in 1_usize..5000) {
-            if let Ok(fit) = asked(hours, step, series) {
+        fn no_question_gets_more_points_than_said(hours in 1_i64..200_000, step in proptest::option::of(prop_oneof![1_u64..10_000_000, any::<u64>()]), series in 1_u32..5000) {
+            if let Ok(fit) = asked(hours, step, series as usize) {
                 let points = (fit.until - fit.since + fit.step_s - 1) / fit.step_s;
-                prop_assert!(points <= MOST_POINTS && points * series as i64 <= MOST_IN_ALL, "{fit:?}");
+                prop_assert!(points <= MOST_POINTS && points * i64::from(series) <= MOST_IN_ALL, "{fit:?}");
                 prop_assert!(fit.step_s % fit.tier.step_s() == 0 && fit.since % fit.step_s == 0, "{fit:?}");
             }
         }

@@ -218,7 +218,8 @@ mod tests {
     use super::*;
 
     fn at(seconds: f64) -> Timestamp {
-        Timestamp::from_nanosecond((1_700_000_000_i128 * 1_000_000_000) + (seconds * 1e9) as i128).expect("a time")
+        let since = SignedDuration::from_secs_f64(seconds);
+        Timestamp::from_second(1_700_000_000).expect("a time") + since
     }
 
     #[test]
@@ -239,7 +240,11 @@ mod tests {
         assert_eq!(pace.skipped, 1);
         assert_eq!(pace.take(at(60.0)), slot(60), "30, 40 and 50 were slept through");
         assert_eq!(pace.skipped, 4);
-        assert_eq!(pace.take(at(20.0)), slot(20), "the clock went back: the store knows whether there is one");
+        assert_eq!(
+            pace.take(at(20.0)),
+            slot(20),
+            "the clock went back: the store knows whether there is one"
+        );
         assert_eq!(pace.take(at(86_400.0)), slot(86_400), "put forward by a day");
         assert_eq!(pace.skipped, 4);
     }

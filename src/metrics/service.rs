@@ -315,7 +315,11 @@ impl Metrics {
     }
 
     /// Series of one name that have the labels.
-    async fn choose(&self, name: &str, labels: &Labels) -> Result<(MetricKind, MetricUnit, Vec<KeptSeries>), Fault> {
+    async fn choose(
+        &self,
+        name: &str,
+        labels: &Labels,
+    ) -> Result<(MetricKind, MetricUnit, Vec<KeptSeries>), Fault> {
         let known = self.known(Some(name)).await?;
         let (kind, unit) = (known[0].series.kind, known[0].series.unit);
         let chosen: Vec<KeptSeries> =
@@ -343,14 +347,21 @@ impl Metrics {
         };
         let since = since.max(super::recorder::before(now, kept.keep_hours));
         let tier = fit::finest(since, now, &kept).max(enough);
-        Fit { tier, step_s: tier.step_s(), since: since.as_second(), until: until.as_second().max(since.as_second()) }
+        Fit {
+            tier,
+            step_s: tier.step_s(),
+            since: since.as_second(),
+            until: until.as_second().max(since.as_second()),
+        }
     }
 
     async fn unknown(&self, name: &str) -> Fault {
         let fault = Fault::not_found(format!("cannot find a metric named `{}`", one_line(name)));
         match nearest(name, METRICS.iter().map(|metric| metric.name)) {
             // Known, and nothing was measured yet.
-            Some(near) if near == name => fault.hint("nothing of it was measured yet: a look is made every ten seconds"),
+            Some(near) if near == name => {
+                fault.hint("nothing of it was measured yet: a look is made every ten seconds")
+            }
             Some(near) => fault.hint(format!("did you mean `{near}`? `agentctl metrics list` shows all")),
             None => fault.hint("`agentctl metrics list` shows all"),
         }

@@ -31,7 +31,10 @@ pub enum Seen {
     /// As it stands.
     Level(f64),
     /// A count that only rises. It began again if it fell, or if it is of another `life`.
-    Total { value: f64, life: Option<u64> },
+    Total {
+        value: f64,
+        life: Option<u64>,
+    },
     Spread(Distribution),
 }
 
@@ -159,7 +162,8 @@ impl Memory {
             if is_new {
                 sights.push(Sight::level(PROBE_LATENCY, labels(), last.took_ms));
             }
-            let failures = before.as_ref().map_or(0, |told| told.failures) + new_failures(before.as_ref(), probe, last.ok);
+            let failures = before.as_ref().map_or(0, |told| told.failures)
+                + new_failures(before.as_ref(), probe, last.ok);
             sights.push(Sight::total(PROBE_FAILURES, labels(), failures as f64, None));
             still.insert(key, Told { at: last.at, streak: probe.streak, ok: last.ok, failures });
         }
@@ -200,6 +204,7 @@ mod tests {
 
     #[test]
     fn a_probe_that_says_nothing_new_is_not_counted_again() {
+        use ProbeState::{Blocked, Failing, Passing};
         let mut memory = Memory::default();
         let mut look = |probe: ProbeStatus| {
             let mut sights = Vec::new();
@@ -212,13 +217,16 @@ mod tests {
             };
             (of(PROBE_PASSING), of(PROBE_LATENCY), of(PROBE_FAILURES))
         };
-        use ProbeState::{Blocked, Failing, Passing};
         assert_eq!(look(probe(10, true, 1, Passing)), (Some(1.0), Some(2.5), Some(0.0)));
         assert_eq!(look(probe(10, true, 1, Passing)), (Some(1.0), None, Some(0.0)));
         assert_eq!(look(probe(20, false, 2, Passing)), (Some(1.0), Some(2.5), Some(2.0)));
         assert_eq!(look(probe(30, false, 5, Failing)), (Some(0.0), Some(2.5), Some(5.0)));
         assert_eq!(look(probe(30, false, 5, Failing)), (Some(0.0), None, Some(5.0)));
-        assert_eq!(look(probe(40, false, 1, Failing)), (Some(0.0), Some(2.5), Some(6.0)), "it passed between");
+        assert_eq!(
+            look(probe(40, false, 1, Failing)),
+            (Some(0.0), Some(2.5), Some(6.0)),
+            "it passed between"
+        );
         assert_eq!(look(probe(40, false, 1, Blocked)).0, None, "blocked is not failing");
     }
 }

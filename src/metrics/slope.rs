@@ -90,17 +90,50 @@ mod tests {
 
     /// NIST Statistical Reference Datasets, linear regression, "Norris": y, x.
     const NORRIS: [(f64, f64); 36] = [
-        (0.1, 0.2), (338.8, 337.4), (118.1, 118.2), (888.0, 884.6), (9.2, 10.1), (228.1, 226.5), (668.5, 666.3),
-        (998.5, 996.3), (449.1, 448.6), (778.9, 777.0), (559.2, 558.2), (0.3, 0.4), (0.1, 0.6), (778.1, 775.5),
-        (668.8, 666.9), (339.3, 338.0), (448.9, 447.5), (10.8, 11.6), (557.7, 556.0), (228.3, 228.1), (998.0, 995.8),
-        (888.8, 887.6), (119.6, 120.2), (0.3, 0.3), (0.6, 0.3), (557.6, 556.8), (339.3, 339.1), (888.0, 887.2),
-        (998.5, 999.0), (778.9, 779.0), (10.2, 11.1), (117.6, 118.3), (228.9, 229.2), (668.4, 669.1), (449.2, 448.9),
+        (0.1, 0.2),
+        (338.8, 337.4),
+        (118.1, 118.2),
+        (888.0, 884.6),
+        (9.2, 10.1),
+        (228.1, 226.5),
+        (668.5, 666.3),
+        (998.5, 996.3),
+        (449.1, 448.6),
+        (778.9, 777.0),
+        (559.2, 558.2),
+        (0.3, 0.4),
+        (0.1, 0.6),
+        (778.1, 775.5),
+        (668.8, 666.9),
+        (339.3, 338.0),
+        (448.9, 447.5),
+        (10.8, 11.6),
+        (557.7, 556.0),
+        (228.3, 228.1),
+        (998.0, 995.8),
+        (888.8, 887.6),
+        (119.6, 120.2),
+        (0.3, 0.3),
+        (0.6, 0.3),
+        (557.6, 556.8),
+        (339.3, 339.1),
+        (888.0, 887.2),
+        (998.5, 999.0),
+        (778.9, 779.0),
+        (10.2, 11.1),
+        (117.6, 118.3),
+        (228.9, 229.2),
+        (668.4, 669.1),
+        (449.2, 448.9),
         (0.2, 0.5),
     ];
 
     fn points(values: impl IntoIterator<Item = f64>) -> Vec<Point> {
         let at = |second| Timestamp::from_second(1_700_000_000 + second).expect("a time");
-        (0..).zip(values).map(|(n, value)| Point { at: at(n * 10), value, min: value, max: value, count: 1 }).collect()
+        (0_i64..)
+            .zip(values)
+            .map(|(n, value)| Point { at: at(n * 10), value, min: value, max: value, count: 1 })
+            .collect()
     }
 
     #[test]
@@ -114,7 +147,9 @@ mod tests {
 
     #[test]
     fn students_table_comes_out() {
-        for (freedom, t) in [(1.0, 12.706), (2.0, 4.303), (5.0, 2.571), (10.0, 2.228), (30.0, 2.042), (120.0, 1.980)] {
+        for (freedom, t) in
+            [(1.0, 12.706), (2.0, 4.303), (5.0, 2.571), (10.0, 2.228), (30.0, 2.042), (120.0, 1.980)]
+        {
             assert!((student(freedom) - t).abs() < 0.002, "{freedom}: {}", student(freedom));
         }
     }
@@ -122,13 +157,15 @@ mod tests {
     #[test]
     fn a_leak_is_seen_and_noise_that_only_drifts_is_not() {
         let noise = |n: i32| f64::from((n * 7919) % 101) / 10.0;
-        let leak = slope(&points((0..360).map(|n| 100.0 + f64::from(n) / 360.0 * 20.0 + noise(n)))).expect("a slope");
+        let leak = slope(&points((0..360).map(|n| 100.0 + f64::from(n) / 360.0 * 20.0 + noise(n))))
+            .expect("a slope");
         assert!(leak.low > 15.0 && leak.high < 25.0, "{leak:?}");
         let still = slope(&points((0..360).map(|n| 100.0 + noise(n)))).expect("a slope");
         assert!(still.low < 0.0 && still.high > 0.0, "{still:?}");
         // Half a slow wave: whoever takes its points for independent is sure of a rise that is none.
         let wave: Vec<Point> = points((0..360).map(|n| (f64::from(n) / 57.3 + 3.0).sin() * 10.0));
-        let hours: Vec<(f64, f64)> = (0..360).map(|n| f64::from(n) / 360.0).zip(wave.iter().map(|p| p.value)).collect();
+        let hours: Vec<(f64, f64)> =
+            (0..360).map(|n| f64::from(n) / 360.0).zip(wave.iter().map(|p| p.value)).collect();
         let sure = least_squares(&hours).expect("a slope");
         assert!(sure.low > 0.0 || sure.high < 0.0, "{sure:?}");
         let honest = slope(&wave).expect("a slope");

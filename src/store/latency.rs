@@ -47,8 +47,9 @@ impl Latency {
     pub fn take(&self) -> Distribution {
         let mut histograms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let recorded = histograms.since_taken.iter_recorded();
-        let taken =
-            Distribution::new(recorded.map(|class| (class.value_iterated_to(), class.count_at_value().into())));
+        let taken = Distribution::new(
+            recorded.map(|class| (class.value_iterated_to(), class.count_at_value().into())),
+        );
         histograms.since_taken.reset();
         taken
     }

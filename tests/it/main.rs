@@ -16,6 +16,7 @@ mod generated;
 mod golden;
 mod install;
 mod keys;
+mod metrics;
 mod python;
 mod quickstart;
 mod quotas;

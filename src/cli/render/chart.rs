@@ -54,7 +54,9 @@ pub fn bars(values: &[Option<f64>], glyphs: Glyphs) -> String {
     let bar = |value: f64| match glyphs {
         Glyphs::Braille => sparkline::bar(value, top),
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 7")]
-        Glyphs::Ascii => PLAIN[if top > 0.0 { ((value / top).clamp(0.0, 1.0) * 7.0).round() as usize } else { 0 }],
+        Glyphs::Ascii => {
+            PLAIN[if top > 0.0 { ((value / top).clamp(0.0, 1.0) * 7.0).round() as usize } else { 0 }]
+        }
     };
     values.iter().map(|value| value.map_or(' ', bar)).collect()
 }
@@ -93,7 +95,8 @@ pub fn chart(
 
 /// From 0 where that hides nothing: else a leak of a tenth could not be seen.
 fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    let (low, high) = values
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
     if !low.is_finite() || !high.is_finite() {
         return (0.0, 1.0);
     }
@@ -112,35 +115,40 @@ fn drawn(plot: &Plot<'_>, columns: usize, (low, high): (f64, f64), glyphs: Glyph
         let x = dot(at.duration_since(plot.since).as_secs_f64() / length, wide);
         (x, tall - 1 - dot((value - low) / (high - low), tall))
     };
-    let mut dots = vec![vec![false; wide]; tall];
+    let mut dots = vec![vec![false; tall]; wide];
     let mut before: Option<(Timestamp, (usize, usize))> = None;
     for point in plot.points {
         let (x, y) = place(point);
-        dots[y][x] = true;
-        let joined = before.filter(|(at, _)| point.0.duration_since(*at).as_secs_f64() <= plot.step_s as f64 * 1.01);
+        dots[x][y] = true;
+        let joined =
+            before.filter(|(at, _)| point.0.duration_since(*at).as_secs_f64() <= plot.step_s as f64 * 1.01);
         if let Some((_, (from, height))) = joined {
-            for column in from..=x {
+            // Each column from where the one before it ended: what is steep is a line, not dots.
+            let mut row = height;
+            for (column, dots) in dots.iter_mut().enumerate().take(x + 1).skip(from) {
                 let share = if x > from { (column - from) as f64 / (x - from) as f64 } else { 1.0 };
                 let to = height as f64 + (y as f64 - height as f64) * share;
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between two rows")]
-                let to = to.round() as usize;
-                let last = if column > from { to } else { height };
-                for row in last.min(to)..=last.max(to) {
-                    dots[row][column] = true;
-                }
-            }
-            // What rises within one column is a line, not two dots.
-            if from == x {
-                for row in height.min(y)..=height.max(y) {
-                    dots[row][x] = true;
-                }
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "between two rows"
+                )]
+                let to = (to.round() as usize).min(tall - 1);
+                dots[row.min(to)..=row.max(to)].fill(true);
+                row = to;
             }
         }
         before = Some((point.0, (x, y)));
     }
     let cell = |row: usize, column: usize| match glyphs {
-        Glyphs::Ascii => if dots[row][column] { '*' } else { ' ' },
-        Glyphs::Braille => braille(|x, y| dots[row * down + y][column * across + x]),
+        Glyphs::Ascii => {
+            if dots[column][row] {
+                '*'
+            } else {
+                ' '
+            }
+        }
+        Glyphs::Braille => braille(|x, y| dots[column * across + x][row * down + y]),
     };
     (0..HEIGHT).map(|row| (0..columns).map(|column| cell(row, column)).collect()).collect()
 }
@@ -165,7 +173,10 @@ fn times(plot: &Plot<'_>, columns: usize) -> String {
     let (first, middle, last) = (write(plot.since), write(plot.since + half), write(plot.until));
     let room = columns.saturating_sub(first.len() + middle.len() + last.len());
     if room < 4 {
-        return format!("{first}{}{last}", " ".repeat(columns.saturating_sub(first.len() + last.len()).max(1)));
+        return format!(
+            "{first}{}{last}",
+            " ".repeat(columns.saturating_sub(first.len() + last.len()).max(1))
+        );
     }
     let left = (columns / 2).saturating_sub(first.len() + middle.len() / 2).max(1);
     format!("{first}{}{middle}{}{last}", " ".repeat(left), " ".repeat(room.saturating_sub(left).max(1)))
@@ -210,7 +221,9 @@ mod tests {
     #[test]
     fn the_locale_decides_the_glyphs() {
         let of = |pairs: &'static [(&str, &str)]| {
-            Glyphs::of(|name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+            Glyphs::of(|name| {
+                pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            })
         };
         assert_eq!(of(&[("LANG", "en_US.UTF-8")]), Glyphs::Braille);
         assert_eq!(of(&[("LANG", "C.utf8"), ("TERM", "xterm")]), Glyphs::Braille);
@@ -222,7 +235,10 @@ mod tests {
     #[test]
     fn bars_have_a_blank_for_a_gap() {
         let values = [Some(0.0), None, Some(50.0), Some(100.0)];
-        assert_eq!((bars(&values, Glyphs::Braille).as_str(), bars(&values, Glyphs::Ascii).as_str()), ("▁ ▅█", "_ o#"));
+        assert_eq!(
+            (bars(&values, Glyphs::Braille).as_str(), bars(&values, Glyphs::Ascii).as_str()),
+            ("▁ ▅█", "_ o#")
+        );
         assert_eq!(bars(&[], Glyphs::Ascii), "");
     }
 

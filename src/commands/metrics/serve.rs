@@ -101,7 +101,8 @@ async fn handle_list(app: App, _caller: Caller, _request: ListRequest) -> Result
 }
 
 async fn handle_query(app: App, _caller: Caller, request: QueryRequest) -> Result<Answer, Fault> {
-    let labels: Labels = request.labels.parse().map_err(|wrong| Fault::usage(format!("cannot ask: {wrong}")))?;
+    let labels: Labels =
+        request.labels.parse().map_err(|wrong| Fault::usage(format!("cannot ask: {wrong}")))?;
     let (since, until) = time(&app, request.since);
     let asked = Asked {
         name: request.name,

@@ -64,7 +64,8 @@ pub fn top(ctl: &Ctl, top: &Ranking, left_out: usize, wide: bool) -> String {
     }
     let head = ["INSTANCE", "CPU", "CPU MAX", "MEMORY", "MEMORY MAX", "LOOKS"];
     let mut table = Table::new(&head).figures(&[1, 2, 3, 4, 5]);
-    let told = |value: Option<f64>, unit, stat| value.map_or_else(|| "?".into(), |value| figure(value, unit, stat));
+    let told =
+        |value: Option<f64>, unit, stat| value.map_or_else(|| "?".into(), |value| figure(value, unit, stat));
     for used in &top.agents {
         table.row([
             used.instance.clone(),
@@ -79,7 +80,8 @@ pub fn top(ctl: &Ctl, top: &Ranking, left_out: usize, wide: bool) -> String {
         ctl.ui.note(&format!("{left_out} more: --limit"));
     }
     if top.observed < 0.99 {
-        ctl.ui.note(&format!("{:.0}% of this time was observed; the rest is not known", top.observed * 100.0));
+        ctl.ui
+            .note(&format!("{:.0}% of this time was observed; the rest is not known", top.observed * 100.0));
     }
     table.render(ctl.ui.width().filter(|_| !wide))
 }
@@ -90,9 +92,8 @@ fn table(ctl: &Ctl, told: &Told, wide: bool) -> String {
     let head = ["SERIES", "LAST", "MIN", &stat, "MAX", "OVER TIME"];
     let mut table = Table::new(&head).figures(&[1, 2, 3, 4]);
     for trace in &told.series {
-        let write = |value: Option<f64>| {
-            value.map_or_else(String::new, |value| figure(value, told.unit, told.stat))
-        };
+        let write =
+            |value: Option<f64>| value.map_or_else(String::new, |value| figure(value, told.unit, told.stat));
         table.row([
             named(&told.name, &trace.labels),
             write(trace.points.last().map(|point| point.value)),

@@ -17,18 +17,24 @@ impl Verifier<'_> {
         for (kept, (key, least)) in kept.into_iter().zip(LEAST) {
             let at = format!("/metrics/{key}");
             if kept < least {
-                self.tell(format!("`{key}` is {kept}; at least {least} is needed"), &at, "make it longer, or take it out");
+                self.tell(
+                    format!("`{key}` is {kept}; at least {least} is needed"),
+                    &at,
+                    "make it longer, or take it out",
+                );
             } else if kept > MOST {
-                self.tell(format!("`{key}` is {kept}, which is longer than 100 years"), &at, "write it like 400d");
+                self.tell(
+                    format!("`{key}` is {kept}, which is longer than 100 years"),
+                    &at,
+                    "write it like 400d",
+                );
             }
         }
         for (index, pair) in kept.windows(2).enumerate() {
             let [fine, coarse] = [LEAST[index].0, LEAST[index + 1].0];
             if pair[0] > pair[1] {
-                let message = format!(
-                    "`{fine}` is {} and longer than `{coarse}`, which is {}",
-                    pair[0], pair[1]
-                );
+                let message =
+                    format!("`{fine}` is {} and longer than `{coarse}`, which is {}", pair[0], pair[1]);
                 let key = if self.root.find(&format!("/metrics/{fine}")).is_some() { fine } else { coarse };
                 self.tell(message, &format!("/metrics/{key}"), "shorten the one or lengthen the other");
             }

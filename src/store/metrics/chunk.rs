@@ -73,10 +73,16 @@ pub fn encode_summaries(summaries: &[(u16, Summary)]) -> Vec<u8> {
     // rise and a time, and its least is a rate.
     put_column(&mut bytes, numbers.iter().map(|n| step(n.max).wrapping_sub(base(n))));
     let gauge = kind == MetricKind::Gauge;
-    put_column(&mut bytes, numbers.iter().map(|n| {
-        step(n.sum).wrapping_sub(if gauge { base(n).wrapping_mul(n.count.cast_signed()) } else { 0 })
-    }));
-    put_column(&mut bytes, numbers.iter().map(|n| step(n.last).wrapping_sub(if gauge { base(n) } else { 0 })));
+    put_column(
+        &mut bytes,
+        numbers.iter().map(|n| {
+            step(n.sum).wrapping_sub(if gauge { base(n).wrapping_mul(n.count.cast_signed()) } else { 0 })
+        }),
+    );
+    put_column(
+        &mut bytes,
+        numbers.iter().map(|n| step(n.last).wrapping_sub(if gauge { base(n) } else { 0 })),
+    );
     bytes
 }
 
@@ -160,7 +166,8 @@ fn column(bytes: &mut Vec<u8>, values: impl Iterator<Item = f64>) {
 
 fn read(rest: &mut Rest<'_>, length: usize) -> Option<Vec<f64>> {
     let head = rest.number()?;
-    let (grid, shift) = (Grid::decoded(head & 3)?, u32::try_from(head >> 2).ok().filter(|shift| *shift < 63)?);
+    let (grid, shift) =
+        (Grid::decoded(head & 3)?, u32::try_from(head >> 2).ok().filter(|shift| *shift < 63)?);
     Some(rest.column(length)?.into_iter().map(|step| grid.value(step << shift)).collect())
 }
 

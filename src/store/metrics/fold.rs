@@ -40,7 +40,7 @@ impl Store {
     pub async fn fold_metrics(&self, now: Timestamp) -> Result<FoldedMetrics> {
         let current = hour_at(now.as_second());
         let mut due: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-        for at in self.read("read what is to fold", |connection| instants(connection)).await? {
+        for at in self.read("read what is to fold", instants).await? {
             due.entry(hour_at(at.div_euclid(SECOND_NS))).or_default().push(at);
         }
         due.remove(&current);
@@ -134,10 +134,7 @@ pub(super) fn each_tick(
 }
 
 /// Minutes or hours of what is finer, in its order.
-fn rolled(
-    finer: impl IntoIterator<Item = (i64, Summary)>,
-    tier: MetricTier,
-) -> BTreeMap<i64, Summary> {
+fn rolled(finer: impl IntoIterator<Item = (i64, Summary)>, tier: MetricTier) -> BTreeMap<i64, Summary> {
     let mut slots = BTreeMap::new();
     for (second, summary) in finer {
         roll(&mut slots, second, &summary, tier);
@@ -211,9 +208,8 @@ fn folded(
     finest.extend(kept.into_iter().flatten());
     let finest: Vec<(u16, Measure)> = finest.into_iter().collect();
 
-    let of_finest = finest.iter().map(|(slot, measure)| {
-        (TenSeconds.second(hour, *slot), Summary::of(measure.clone()))
-    });
+    let of_finest =
+        finest.iter().map(|(slot, measure)| (TenSeconds.second(hour, *slot), Summary::of(measure.clone())));
     let kept = body(connection, (Minutes, hour, series), chunk::decode_summaries)?;
     let minutes = over(kept, rolled(of_finest, Minutes), Minutes);
 
@@ -241,7 +237,9 @@ fn over(
 
 /// In nanoseconds, as rows have it.
 pub(super) fn nanoseconds(second: i64) -> i64 {
-    Timestamp::from_second(second).ok().and_then(|at| from_time(at).ok()).unwrap_or_else(|| {
-        if second < HOUR_S { i64::MIN } else { i64::MAX }
+    Timestamp::from_second(second).ok().and_then(|at| from_time(at).ok()).unwrap_or(if second < HOUR_S {
+        i64::MIN
+    } else {
+        i64::MAX
     })
 }

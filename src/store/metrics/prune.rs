@@ -26,7 +26,10 @@ impl Store {
             gone += self.delete_metrics(CHUNKS, tier.key(0, 0), tier.key(end, 0)).await?;
         }
         let of = |wanted: MetricTier| {
-            oldest.iter().find(|(tier, _)| *tier == wanted).map_or(i64::MIN, |(_, at)| nanoseconds(at.as_second()))
+            oldest
+                .iter()
+                .find(|(tier, _)| *tier == wanted)
+                .map_or(i64::MIN, |(_, at)| nanoseconds(at.as_second()))
         };
         gone += self.delete_metrics(TICKS, i64::MIN, of(MetricTier::TenSeconds)).await?;
         gone += self.delete_metrics(SERIES, i64::MIN, of(MetricTier::Hours)).await?;

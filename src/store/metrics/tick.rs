@@ -61,10 +61,12 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     pub fn measure() -> impl Strategy<Value = Measure> {
-        let number = || prop_oneof![(-9_000_000_i64..9_000_000).prop_map(|n| n as f64 / 1e3), -1e20_f64..1e20];
+        let number =
+            || prop_oneof![(-9_000_000_i64..9_000_000).prop_map(|n| n as f64 / 1e3), -1e20_f64..1e20];
         prop_oneof![
             number().prop_map(Measure::Gauge),
-            (number(), 1_u32..60).prop_map(|(by, seconds)| Measure::Counter { by, seconds: f64::from(seconds) }),
+            (number(), 1_u32..60)
+                .prop_map(|(by, seconds)| Measure::Counter { by, seconds: f64::from(seconds) }),
             proptest::collection::vec((1_u64..100_000_000, 1_u64..1000), 0..12)
                 .prop_map(|counts| Measure::Histogram(Distribution::new(counts))),
         ]
