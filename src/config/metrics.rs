@@ -28,3 +28,33 @@ impl Default for MetricsSettings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::fake::load_text;
+
+    #[test]
+    fn what_would_be_gone_before_it_is_of_use_is_refused() {
+        let said =
+            |text: &str| load_text(text).err().map(|problems| problems.to_string()).unwrap_or_default();
+        assert_eq!(
+            said(
+                "[metrics]\nkeep_ten_seconds = \"2h\"\nkeep_minutes = \"2d\"\nkeep_hours = \"7d\"\nmax_series = 100"
+            ),
+            ""
+        );
+        for (text, why) in [
+            ("keep_ten_seconds = \"1h\"", "at least 2h"),
+            ("keep_minutes = \"1d\"", "at least 2d"),
+            ("keep_hours = \"6d\"", "at least 7d"),
+            ("keep_hours = \"200y\"", "100 years"),
+            ("keep_ten_seconds = \"20d\"", "longer than `keep_minutes`"),
+            ("keep_minutes = \"401d\"", "longer than `keep_hours`"),
+            ("max_series = 99", "max_series"),
+            ("max_serie = 500", "max_series"),
+        ] {
+            let said = said(&format!("[metrics]\n{text}"));
+            assert!(said.contains(why), "{text}: {said}");
+        }
+    }
+}

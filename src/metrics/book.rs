@@ -8,6 +8,9 @@ const LONGEST_S: i64 = 60;
 /// When a refused series is asked for again, and one that is not seen any more is forgotten.
 const AGAIN_S: i64 = 3600;
 
+/// Series that `unnamed` gives at a time.
+pub const NAMED_AT_ONCE: usize = 200;
+
 type Key = (&'static str, String);
 
 #[derive(Default)]
@@ -35,20 +38,20 @@ struct Standing {
 }
 
 impl Book {
-    /// What has no number yet, or was refused one long ago.
+    /// Some of what has no number yet, or was refused one long ago.
     pub fn unnamed(&self, sights: &[Sight], now: i64) -> Vec<MetricSeries> {
-        let is_known = |sight: &&Sight| {
+        let is_unnamed = |sight: &&Sight| {
             self.entries
                 .get(&key(sight))
                 .is_none_or(|entry| entry.series.is_none() && !(0..AGAIN_S).contains(&(now - entry.named_at)))
         };
         let series = |sight: &Sight| MetricSeries {
             name: sight.metric.name.to_owned(),
-            labels: sight.labels.clone(),
+            labels: sight.labels.parse().unwrap_or_default(),
             kind: sight.metric.kind,
             unit: sight.metric.unit,
         };
-        sights.iter().filter(is_known).map(series).collect()
+        sights.iter().filter(is_unnamed).take(NAMED_AT_ONCE).map(series).collect()
     }
 
     /// What the store said to them.
@@ -130,7 +133,7 @@ fn risen(before: Standing, now: Standing) -> Option<Measure> {
 }
 
 fn key(sight: &Sight) -> Key {
-    (sight.metric.name, sight.labels.to_string())
+    (sight.metric.name, sight.labels.clone())
 }
 
 #[cfg(test)]
@@ -190,11 +193,7 @@ mod tests {
     #[test]
     fn what_could_not_be_kept_of_a_histogram_comes_with_the_next() {
         let mut book = Book::default();
-        let spread = |value| Sight {
-            metric: STORE_QUERY,
-            labels: Labels::default(),
-            seen: Seen::Spread(Distribution::new([(value, 2)])),
-        };
+        let spread = |value| Sight::spread(STORE_QUERY, Labels::default(), Distribution::new([(value, 2)]));
         look(&mut book, spread(5), 1000, false);
         let both = Measure::Histogram(Distribution::new([(5, 2), (9, 2)]));
         assert_eq!(look(&mut book, spread(9), 1010, true), Some(both));

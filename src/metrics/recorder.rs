@@ -1,7 +1,7 @@
 //! Looks every ten seconds, by the wall: a look that would be late is left out and counted, and none is kept twice.
 //! What is over is folded, and what is old is deleted, beside it. A store that fails costs what it did not take, and a word.
 use super::{
-    book::Book,
+    book::{Book, NAMED_AT_ONCE},
     catalogue::{LOOK, REFUSED, SKIPPED, STORE_COMMIT, STORE_QUERY, STORE_WAIT},
     sights::{Memory, Seen, Sight, Watch},
 };
@@ -95,7 +95,7 @@ impl Recorder {
         self.memory = memory;
         let LatencySince { query, wait, commit } = self.parts.store.take_latencies();
         for (metric, spread) in [(STORE_QUERY, query), (STORE_WAIT, wait), (STORE_COMMIT, commit)] {
-            sights.insert(0, Sight { metric, labels: Labels::default(), seen: Seen::Spread(spread) });
+            sights.insert(0, Sight::spread(metric, Labels::default(), spread));
         }
         sights.insert(0, Sight::total(SKIPPED, Labels::default(), self.pace.skipped as f64, None));
         sights.insert(0, Sight::level(LOOK, Labels::default(), self.took_ms));
@@ -116,9 +116,13 @@ impl Recorder {
 
     /// True if it is on the disk; false if there was one of this time already.
     async fn keep(&mut self, slot: i64, mut sights: Vec<Sight>) -> Result<bool, StoreError> {
-        let unnamed = self.book.unnamed(&sights, slot);
         let metrics = self.parts.settings.borrow().metrics.clone();
-        if !unnamed.is_empty() {
+        // Some at a time: the first look at a large fleet has thousands.
+        for _ in 0..=sights.len() / NAMED_AT_ONCE {
+            let unnamed = self.book.unnamed(&sights, slot);
+            if unnamed.is_empty() {
+                break;
+            }
             let live_since = before(self.parts.clock.now(), metrics.keep_ten_seconds);
             let numbers =
                 self.parts.store.open_series(unnamed.clone(), metrics.max_series, live_since).await?;

@@ -1,6 +1,7 @@
 //! `Metrics`, the handle others hold: what was measured, asked for by name, labels, time and step.
 use super::{
     Requests,
+    answer::{Asked, Overview, Told, Trace, Used, no_such_labels, no_such_name},
     catalogue::{AGENT_CPU, AGENT_MEMORY, DAEMON_MEMORY, METRICS},
     fit::{self, Fit},
     recorder::{Recorder, RecorderParts, STEP_S},
@@ -9,21 +10,14 @@ use super::{
 use crate::{
     agents::Supervisor,
     config::Settings,
-    domain::{
-        Distribution, Fault, Labels, MetricKind, MetricUnit, Numbers, Point, Stat, Summary, nearest, one_line,
-    },
+    domain::{Distribution, Fault, Labels, MetricKind, MetricUnit, Numbers, Point, Stat, Summary},
     errors::Errors,
     health::Monitor,
     resilience::Clock,
     store::{KeptSeries, MetricTier, Store},
 };
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -48,68 +42,6 @@ struct Inner {
     requests: Requests,
     stop: CancellationToken,
     tasks: TaskTracker,
-}
-
-/// What is asked of one name.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    pub name: String,
-    /// Series that have all of these.
-    pub labels: Labels,
-    pub since: Timestamp,
-    pub until: Timestamp,
-    /// Without one, as fine as an eye can tell apart.
-    pub step: Option<Duration>,
-    /// Without one, the average of a gauge, the rate of a counter, the median of a histogram.
-    pub stat: Option<Stat>,
-}
-
-/// What is told of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Told {
-    pub name: String,
-    pub kind: MetricKind,
-    pub unit: MetricUnit,
-    pub stat: Stat,
-    pub since: Timestamp,
-    pub until: Timestamp,
-    pub step_s: u64,
-    pub series: Vec<Trace>,
-}
-
-/// One series over time. A step without a point is a gap.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Trace {
-    pub labels: Labels,
-    /// All of the time as one, from everything that was counted in it; none if nothing was.
-    pub whole: Option<Point>,
-    pub points: Vec<Point>,
-}
-
-/// A name, and what there is of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Overview {
-    pub name: String,
-    pub kind: MetricKind,
-    pub unit: MetricUnit,
-    pub about: String,
-    pub series: u64,
-    /// Of the only series there is: five minutes each, oldest first; nothing for a gap.
-    pub recent: Vec<Option<f64>>,
-}
-
-/// What an instance used over a time, as far as it was seen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Used {
-    pub agent: String,
-    pub instance: String,
-    /// Cores.
-    pub cpu: Option<f64>,
-    pub cpu_max: Option<f64>,
-    pub memory_bytes: Option<f64>,
-    pub memory_bytes_max: Option<f64>,
-    /// Looks at its memory.
-    pub looks: u64,
 }
 
 impl Metrics {
@@ -162,7 +94,7 @@ impl Metrics {
     pub async fn known(&self, name: Option<&str>) -> Result<Vec<KeptSeries>, Fault> {
         let known = self.0.store.metric_series(name.map(str::to_owned)).await?;
         match name {
-            Some(name) if known.is_empty() => Err(self.unknown(name).await),
+            Some(name) if known.is_empty() => Err(no_such_name(name)),
             _ => Ok(known),
         }
     }
@@ -354,43 +286,6 @@ impl Metrics {
             until: until.as_second().max(since.as_second()),
         }
     }
-
-    async fn unknown(&self, name: &str) -> Fault {
-        let fault = Fault::not_found(format!("cannot find a metric named `{}`", one_line(name)));
-        match nearest(name, METRICS.iter().map(|metric| metric.name)) {
-            // Known, and nothing was measured yet.
-            Some(near) if near == name => {
-                fault.hint("nothing of it was measured yet: a look is made every ten seconds")
-            }
-            Some(near) => fault.hint(format!("did you mean `{near}`? `agentctl metrics list` shows all")),
-            None => fault.hint("`agentctl metrics list` shows all"),
-        }
-    }
-}
-
-fn no_such_labels(name: &str, labels: &Labels, known: &[KeptSeries]) -> Fault {
-    let message = format!("cannot find a series of `{name}` with {}", one_line(&labels.to_string()));
-    let fault = Fault::not_found(message);
-    for (key, value) in &labels.0 {
-        let values: BTreeSet<&str> =
-            known.iter().filter_map(|kept| kept.series.labels.0.get(key)).map(String::as_str).collect();
-        if values.is_empty() {
-            let names: BTreeSet<&str> =
-                known.iter().flat_map(|kept| kept.series.labels.0.keys()).map(String::as_str).collect();
-            let names = names.into_iter().collect::<Vec<_>>().join(", ");
-            return fault.hint(if names.is_empty() {
-                format!("`{name}` has no labels")
-            } else {
-                format!("its labels are {names}")
-            });
-        }
-        if !values.contains(value.as_str())
-            && let Some(near) = nearest(value, values.into_iter())
-        {
-            return fault.hint(format!("did you mean {key}={}?", one_line(near)));
-        }
-    }
-    fault.hint(format!("`agentctl metrics list --name {name}` shows its series"))
 }
 
 /// What begins in the same step, added up.

@@ -22,7 +22,8 @@ use std::collections::HashMap;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sight {
     pub metric: Catalogued,
-    pub labels: Labels,
+    /// As text: of a large fleet there are thousands at a time.
+    pub labels: String,
     pub seen: Seen,
 }
 
@@ -40,11 +41,15 @@ pub enum Seen {
 
 impl Sight {
     pub fn level(metric: Catalogued, labels: Labels, value: f64) -> Self {
-        Self { metric, labels, seen: Seen::Level(rounded(value)) }
+        Self { metric, labels: labels.to_string(), seen: Seen::Level(rounded(value)) }
     }
 
     pub fn total(metric: Catalogued, labels: Labels, value: f64, life: Option<u64>) -> Self {
-        Self { metric, labels, seen: Seen::Total { value: rounded(value), life } }
+        Self { metric, labels: labels.to_string(), seen: Seen::Total { value: rounded(value), life } }
+    }
+
+    pub fn spread(metric: Catalogued, labels: Labels, spread: Distribution) -> Self {
+        Self { metric, labels: labels.to_string(), seen: Seen::Spread(spread) }
     }
 }
 

@@ -3,7 +3,7 @@ use super::{
     Asked, Metrics, MetricsParts,
     catalogue::{AGENT_CPU, AGENT_MEMORY, DAEMON_MEMORY, REFUSED, REQUESTS, SKIPPED, STORE_QUERY},
     recorder::{Recorder, RecorderParts, keep_house},
-    sights::{Memory, Seen, Sight, Watch},
+    sights::{Memory, Sight, Watch},
 };
 use crate::{
     config::{MetricsSettings, Settings, StoreSettings},
@@ -40,11 +40,11 @@ impl Watch for Script {
         let mut sights = vec![
             Sight::level(DAEMON_MEMORY, Labels::default(), 1000.0 + n),
             Sight::total(REQUESTS, Labels::of([("outcome", "done")]), n * 5.0, None),
-            Sight {
-                metric: STORE_QUERY,
-                labels: Labels::of([("of", "test")]),
-                seen: Seen::Spread(Distribution::new([(1000, 98), (200_000, 2)])),
-            },
+            Sight::spread(
+                STORE_QUERY,
+                Labels::of([("of", "test")]),
+                Distribution::new([(1000, 98), (200_000, 2)]),
+            ),
         ];
         for agent in ["orders", "billing"] {
             let labels = || Labels::of([("agent", agent), ("instance", &format!("{agent}/0"))]);

@@ -1,4 +1,4 @@
-//! A figure over time for the terminal: a chart with axes, and a line of bars for a cell. What was not seen is blank.
+//! A figure over time for the terminal: a chart with axes, and a line of bars for a cell. What was not seen is a gap.
 //! Braille where the terminal speaks UTF-8, else ASCII.
 use super::sparkline;
 use jiff::Timestamp;
@@ -6,6 +6,8 @@ use std::{env, fmt::Write};
 
 /// Rows of a chart, its axis aside.
 const HEIGHT: usize = 9;
+/// Of the figures themselves: a chart shows no less.
+const LEAST_SPAN: f64 = 0.1;
 const NARROWEST: usize = 24;
 const WIDEST: usize = 160;
 
@@ -47,9 +49,9 @@ impl Glyphs {
     }
 }
 
-/// Bars from 0 to the largest; a gap is blank.
+/// Bars from 0 to the largest; a gap is a dot in the middle, which no bar is.
 pub fn bars(values: &[Option<f64>], glyphs: Glyphs) -> String {
-    const PLAIN: [char; 8] = ['_', '.', '-', '=', 'o', '*', '%', '#'];
+    const PLAIN: [char; 8] = ['_', '-', '~', '=', '+', '*', '%', '#'];
     let top = values.iter().flatten().copied().fold(0.0, f64::max);
     let bar = |value: f64| match glyphs {
         Glyphs::Braille => sparkline::bar(value, top),
@@ -58,7 +60,8 @@ pub fn bars(values: &[Option<f64>], glyphs: Glyphs) -> String {
             PLAIN[if top > 0.0 { ((value / top).clamp(0.0, 1.0) * 7.0).round() as usize } else { 0 }]
         }
     };
-    values.iter().map(|value| value.map_or(' ', bar)).collect()
+    let gap = if glyphs == Glyphs::Braille { '·' } else { '.' };
+    values.iter().map(|value| value.map_or(gap, bar)).collect()
 }
 
 /// Lines of at most `width` columns; `figure` writes what stands at the axis, `paint` colours what is drawn.
@@ -93,15 +96,22 @@ pub fn chart(
     text
 }
 
-/// From 0 where that hides nothing: else a leak of a tenth could not be seen.
+/// From 0 where that hides nothing: else a leak of a tenth could not be seen. What hardly moves is not stretched to its
+/// own extremes: a thousandth would look like a drama.
 fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values
+        .filter(|value| value.is_finite())
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
-    if !low.is_finite() || !high.is_finite() {
+    if low > high {
         return (0.0, 1.0);
     }
-    let low = if low >= 0.0 && low < high * 0.7 { 0.0 } else { low };
-    if high > low { (low, high) } else { (low.min(0.0), if high > 0.0 { high } else { low + 1.0 }) }
+    if low >= 0.0 && low < high * 0.7 {
+        return (0.0, high);
+    }
+    let least = low.abs().max(high.abs()) * LEAST_SPAN;
+    let missing = (least - (high / 2.0 - low / 2.0) * 2.0).max(0.0);
+    let (low, high) = (low - missing / 2.0, high + missing / 2.0);
+    if high > low { (low, high) } else { (0.0, 1.0) }
 }
 
 /// Neighbours are joined, and nothing is drawn across a gap.
@@ -219,6 +229,16 @@ mod tests {
     }
 
     #[test]
+    fn what_hardly_moves_looks_so() {
+        assert_eq!(range([0.0, 50.0].into_iter()), (0.0, 50.0));
+        let (low, high) = range([100.0, 100.1].into_iter());
+        assert!(low < 96.0 && high > 104.0, "{low} {high}");
+        let (low, high) = range([80.0, 100.0].into_iter());
+        assert!((79.9..80.1).contains(&low) && (99.9..100.1).contains(&high), "{low} {high}");
+        assert_eq!((range([0.0].into_iter()), range([f64::NAN].into_iter())), ((0.0, 1.0), (0.0, 1.0)));
+    }
+
+    #[test]
     fn the_locale_decides_the_glyphs() {
         let of = |pairs: &'static [(&str, &str)]| {
             Glyphs::of(|name| {
@@ -233,11 +253,11 @@ mod tests {
     }
 
     #[test]
-    fn bars_have_a_blank_for_a_gap() {
+    fn bars_tell_a_gap_from_nothing() {
         let values = [Some(0.0), None, Some(50.0), Some(100.0)];
         assert_eq!(
             (bars(&values, Glyphs::Braille).as_str(), bars(&values, Glyphs::Ascii).as_str()),
-            ("▁ ▅█", "_ o#")
+            ("▁·▅█", "_.+#")
         );
         assert_eq!(bars(&[], Glyphs::Ascii), "");
     }

@@ -20,13 +20,13 @@ pub fn list(ctl: &Ctl, list: &Listed, wide: bool) -> String {
         return "nothing was measured yet: agentd looks every ten seconds\n".into();
     }
     let glyphs = Glyphs::of_terminal();
-    let mut table = Table::new(&["NAME", "SERIES", "NOW", "LAST HOUR", "KIND", "WHAT"]).figures(&[1, 2]);
+    let mut table = Table::new(&["NAME", "SERIES", "LAST 5M", "LAST HOUR", "KIND", "WHAT"]).figures(&[1, 2]);
     for Overview { name, kind, unit, about, series, recent } in &list.metrics {
-        let now = recent.iter().rev().take(2).find_map(|value| *value);
+        let last = recent.iter().rev().take(2).find_map(|value| *value);
         table.row([
             name.clone(),
             series.to_string(),
-            now.map_or_else(String::new, |value| figure(value, *unit, default_of(*kind))),
+            last.map_or_else(String::new, |value| figure(value, *unit, default_of(*kind))),
             bars(recent, glyphs),
             kind.as_str().into(),
             about.clone(),
