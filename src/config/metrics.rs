@@ -47,7 +47,7 @@ mod tests {
             ("keep_ten_seconds = \"1h\"", "at least 2h"),
             ("keep_minutes = \"1d\"", "at least 2d"),
             ("keep_hours = \"6d\"", "at least 7d"),
-            ("keep_hours = \"200y\"", "100 years"),
+            ("keep_hours = \"40000d\"", "100 years"),
             ("keep_ten_seconds = \"20d\"", "longer than `keep_minutes`"),
             ("keep_minutes = \"401d\"", "longer than `keep_hours`"),
             ("max_series = 99", "max_series"),

@@ -2,10 +2,11 @@
 use super::Verifier;
 use crate::domain::Period;
 
-const LEAST: [(&str, Period); 3] = [
-    ("keep_ten_seconds", Period::secs(2 * 3600)),
-    ("keep_minutes", Period::secs(2 * 86400)),
-    ("keep_hours", Period::secs(7 * 86400)),
+/// Key, least, and how the least is written.
+const LEAST: [(&str, Period, &str); 3] = [
+    ("keep_ten_seconds", Period::secs(2 * 3600), "2h"),
+    ("keep_minutes", Period::secs(2 * 86400), "2d"),
+    ("keep_hours", Period::secs(7 * 86400), "7d"),
 ];
 /// Beyond it, time itself ends.
 const MOST: Period = Period::secs(100 * 365 * 86400);
@@ -14,11 +15,11 @@ impl Verifier<'_> {
     pub(super) fn metrics(&mut self) {
         let metrics = &self.settings.metrics;
         let kept = [metrics.keep_ten_seconds, metrics.keep_minutes, metrics.keep_hours];
-        for (kept, (key, least)) in kept.into_iter().zip(LEAST) {
+        for (kept, (key, least, written)) in kept.into_iter().zip(LEAST) {
             let at = format!("/metrics/{key}");
             if kept < least {
                 self.tell(
-                    format!("`{key}` is {kept}; at least {least} is needed"),
+                    format!("`{key}` is {kept}; at least {written} is needed"),
                     &at,
                     "make it longer, or take it out",
                 );
