@@ -15,6 +15,7 @@ mod completion;
 mod config;
 mod daemon;
 mod demo_agent;
+mod deploy_check;
 mod doctor;
 mod ephemeral;
 mod error;
@@ -58,6 +59,7 @@ commands! {
     Agent => agent,
     Validate => validate,
     Check => check,
+    DeployCheck => deploy_check,
     Waiver => waiver,
     Approval => approval,
     Auth => auth,
@@ -97,7 +99,11 @@ impl Cli {
     }
 
     pub async fn run(self, ctl: &Ctl) -> Result<Exit, CliError> {
-        let shows_report = matches!(&self.command, Command::Validate(args) if args.shows_report());
+        let shows_report = match &self.command {
+            Command::Validate(args) => args.shows_report(),
+            Command::DeployCheck(args) => args.shows_report(),
+            _ => false,
+        };
         if ctl.output.is_of_reports() && !shows_report {
             // Before anything is done, not after it when it is to be shown.
             return Err(ctl.output.refusal().into());

@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 pub struct RetentionSettings {
     pub events: Period,
     pub probe_transitions: Period,
-    /// How many validation reports are kept.
+    /// How many validation reports are kept, and as many of deploy-checks.
     pub reports: u32,
     /// How many backups made before migrations are kept.
     pub migration_backups: u32,
     /// How long a waiver is kept after it expired or was revoked.
     pub waivers: Period,
+    /// How long an attestation and its evidence are kept after it expired or was revoked.
+    pub attestations: Period,
     /// How long a key is kept after it expired or was revoked.
     pub keys: Period,
     /// How long a session is kept after it was over.
@@ -37,6 +39,7 @@ impl Default for RetentionSettings {
             reports: 200,
             migration_backups: 3,
             waivers: Period::secs(365 * 86400),
+            attestations: Period::secs(365 * 86400),
             keys: Period::secs(365 * 86400),
             sessions: Period::secs(30 * 86400),
             approvals: Period::secs(365 * 86400),

@@ -1,8 +1,9 @@
 //! The file as one struct. The JSON Schema derived from it is what the file is checked against, so a key that is
 //! not here cannot be set, and a key that is here is documented.
 use super::{
-    AccessSettings, ApprovalSettings, CheckSettings, ClientsSettings, DependencySettings, ErrorSettings,
-    KeySettings, PolicySettings, Quotas, RestartSettings, RetentionSettings, RoleSettings, SessionSettings,
+    AccessSettings, ApprovalSettings, CheckSettings, ChecklistSettings, ClientsSettings, DependencySettings,
+    ErrorSettings, KeySettings, PolicySettings, Quotas, RestartSettings, RetentionSettings, RoleSettings,
+    SessionSettings,
 };
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;
@@ -43,6 +44,7 @@ pub struct Settings {
     /// What `validate` asks of the application, beside its own checks.
     #[serde(rename = "check", skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckSettings>,
+    pub checklist: ChecklistSettings,
     /// How dependencies are called, by name: default, database, llm, email, sms, webhook, or a name of yours.
     #[serde(rename = "policy", skip_serializing_if = "BTreeMap::is_empty")]
     pub policies: BTreeMap<String, PolicySettings>,
@@ -69,6 +71,7 @@ impl Default for Settings {
             agents: Vec::new(),
             dependencies: Vec::new(),
             checks: Vec::new(),
+            checklist: ChecklistSettings::default(),
             policies: BTreeMap::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! What no single value shows: names that clash, dependencies that turn in a circle, limits that contradict each
 //! other, secrets written out.
+mod checklist;
 mod credentials;
 mod declared;
 mod graph;
@@ -67,6 +68,7 @@ impl Verifier<'_> {
         self.names();
         self.ports();
         self.checks();
+        self.checklist();
         self.roles();
         self.policies();
         self.quotas();
@@ -98,6 +100,12 @@ impl Verifier<'_> {
             let at = format!("/check/{index}");
             let kinds = if maimed.contains(&at) { &[] } else { &all.checks[..] };
             self.options(&at, &check.kind, &check.options, kinds);
+        }
+        let of_items: Vec<_> = all.checks.iter().chain(&all.items).copied().collect();
+        for (index, item) in settings.checklist.items.iter().enumerate() {
+            let at = format!("/checklist/item/{index}");
+            let kinds = if maimed.contains(&at) { &[] } else { &of_items[..] };
+            self.options(&at, &item.kind, &item.options, kinds);
         }
     }
 

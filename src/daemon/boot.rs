@@ -15,6 +15,7 @@ use crate::{
     agents::{Supervisor, SupervisorParts, child::raise_open_files},
     auth::{Approvals, Directory, Keyring, Meter, Names, Trail},
     config::{self, Kinds, Paths, Problems, Settings, Sources},
+    deploy::checklist::{self, ChecklistParts, Checklists},
     domain::{EventKind, Fault, FaultKind, Permission},
     errors::Errors,
     health::{Monitor, MonitorParts, keep_breakers, restore_breakers},
@@ -71,9 +72,9 @@ impl Plan {
     }
 }
 
-/// Every kind of agent, probe and declared check that this daemon can run, for reading a configuration.
+/// Every kind of agent, probe, declared check and item that this daemon can run, for reading a configuration.
 pub fn kinds() -> Kinds {
-    readiness::kinds()
+    Kinds { items: checklist::kinds(), ..readiness::kinds() }
 }
 
 pub(super) fn unusable(problems: &Problems) -> Fault {
@@ -122,6 +123,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let started = Arc::new(OnceLock::new());
     let rehearsal = Arc::new(Rehearsal { routes: plan.routes.clone() });
     let readiness = Readiness::new(ReadinessParts {
+        kinds,
         settings: settings.clone(),
         config_file: plan.config_file.clone(),
         config_digest: config_digest.clone(),
@@ -140,6 +142,13 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         reload: Some(Arc::clone(&rehearsal) as _),
         serve: Some(rehearsal),
     });
+    let checklist = Checklists::new(ChecklistParts {
+        readiness: readiness.clone(),
+        settings: settings.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        backups: None,
+    });
     let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
@@ -155,6 +164,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         supervisor: supervisor.clone(),
         monitor,
         readiness,
+        checklist,
         keyring,
         meter,
         trail,

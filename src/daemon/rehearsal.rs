@@ -10,6 +10,7 @@ use super::{
 use crate::{
     auth::{Approvals, Keyring, Meter, Trail},
     config::{self, Sources},
+    deploy::checklist::{ChecklistParts, Checklists},
     errors::Errors,
     health::{Monitor, MonitorParts},
     readiness::{Answered, Question, Readiness, ReadinessParts, Reload, Reloaded, Serve, Served, Stage},
@@ -133,6 +134,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         Ok(Fresh { settings: loaded.settings, digest: loaded.digest })
     };
     let readiness = Readiness::new(ReadinessParts {
+        kinds,
         settings: settings.clone(),
         config_file: Some(manifest.clone()),
         config_digest: config_digest.clone(),
@@ -147,6 +149,13 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         reload: None,
         serve: None,
         started: Arc::default(),
+    });
+    let checklist = Checklists::new(ChecklistParts {
+        readiness: readiness.clone(),
+        settings: settings.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        backups: None,
     });
     let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
@@ -164,6 +173,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         supervisor,
         monitor,
         readiness,
+        checklist,
         keyring,
         meter,
         trail,

@@ -1,1 +1,2 @@
-//! Releases and the ways between them: what one is made of, what must hold before it, and the way back.
+//! Checks releases before and after they are switched on, and can take them back.
+pub mod checklist;

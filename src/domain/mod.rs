@@ -6,6 +6,7 @@ mod application;
 mod approval;
 mod audit;
 mod breaker;
+mod checklist;
 mod credential;
 mod error_group;
 mod event;
@@ -38,6 +39,7 @@ pub use audit::{
     BreakKind, Digest,
 };
 pub use breaker::{BreakerRecord, BreakerState, BreakerStatus, BreakerTrip, PolicyTerms};
+pub use checklist::{Attestation, Checklist, EvidenceFile, Phase};
 pub use credential::{ApiKey, Holds, Session};
 pub use error_group::{
     Alike, ErrorAlarm, ErrorFilter, ErrorGroup, ErrorPattern, ErrorState, HOURS_SHOWN, Ignored, Occurrence,

@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use std::{sync::Arc, time::Duration};
 
 /// Asks all attempts of a declared check.
-pub type Run<E> = Box<dyn for<'a> Fn(&'a E) -> BoxFuture<'a, Found> + Send + Sync>;
+pub type Run<E = Evidence> = Box<dyn for<'a> Fn(&'a E) -> BoxFuture<'a, Found> + Send + Sync>;
 
 /// A check of the operator's own, ready to be asked.
 pub struct Declared<E: 'static = Evidence> {

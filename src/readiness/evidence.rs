@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     agents::Supervisor,
-    config::{AgentSettings, Paths, Settings, appraise},
+    config::{AgentSettings, Kinds, Paths, Settings, appraise},
     domain::{FleetSnapshot, InstanceId, ProbeStatus},
     health::Monitor,
     resilience::Clock,
@@ -25,6 +25,7 @@ pub struct Evidence {
     pub config_file: Option<PathBuf>,
     /// Digest of the settings in force.
     pub config_digest: String,
+    pub kinds: fn() -> Kinds,
     pub reread: Reread,
     pub paths: Paths,
     pub store: Store,
@@ -53,6 +54,7 @@ impl Evidence {
             settings: parts.settings.borrow().clone(),
             config_file: parts.config_file.clone(),
             config_digest: parts.config_digest.borrow().clone(),
+            kinds: parts.kinds,
             reread: parts.reread.clone(),
             paths: parts.paths.clone(),
             store: parts.store.clone(),

@@ -33,10 +33,12 @@ mod verify;
 mod waiver;
 mod waiving;
 
+pub use asked::{Declared, Run};
 pub use check::{Check, CheckInfo, Found, Proof};
 pub use checks::way_to;
 pub use claim::{Claim, claim};
 pub use compare::{Change, Move, State, changes, compare};
+pub use declared::declare;
 pub use evidence::Evidence;
 pub use gate::{Gate, GateAnswer};
 pub use proof::{Ground, Plot, ScratchFleet};
@@ -55,5 +57,6 @@ pub fn kinds() -> crate::config::Kinds {
         agents: crate::agents::Supervisor::kinds(),
         probes: crate::health::Monitor::kinds(),
         checks: declared::DECLARED.iter().map(|entry| entry.kind).collect(),
+        items: Vec::new(),
     }
 }

@@ -3,6 +3,7 @@
 //! has waited for its own locks by then, and a file of our own is no other end that a breaker could spare.
 mod agents;
 mod approvals;
+mod attestations;
 mod audit;
 mod backup;
 mod breakers;

@@ -49,6 +49,7 @@ impl Store {
         let oldest_event = from_time(self.before(retention.events)).unwrap_or(i64::MIN);
         let oldest_transition = from_time(self.before(retention.probe_transitions)).unwrap_or(i64::MIN);
         let oldest_waiver = from_time(self.before(retention.waivers)).unwrap_or(i64::MIN);
+        let oldest_attestation = from_time(self.before(retention.attestations)).unwrap_or(i64::MIN);
         let oldest_key = from_time(self.before(retention.keys)).unwrap_or(i64::MIN);
         let oldest_session = from_time(self.before(retention.sessions)).unwrap_or(i64::MIN);
         let oldest_approval = from_time(self.before(retention.approvals)).unwrap_or(i64::MIN);
@@ -73,9 +74,22 @@ impl Store {
             ),
             // Its report goes with it.
             (
-                "DELETE FROM runs WHERE run IN (SELECT run FROM runs WHERE state <> 'running'
-                 AND run <= (SELECT run FROM runs ORDER BY run DESC LIMIT 1 OFFSET ?1) ORDER BY run LIMIT ?2)",
+                "DELETE FROM runs WHERE run IN (SELECT run FROM runs WHERE state <> 'running' AND phase IS NULL
+                 AND run <= (SELECT run FROM runs WHERE phase IS NULL ORDER BY run DESC LIMIT 1 OFFSET ?1)
+                 ORDER BY run LIMIT ?2)",
                 retention.reports.into(),
+            ),
+            // Of the checklist as many, by themselves: they must not drive validations out.
+            (
+                "DELETE FROM runs WHERE run IN (SELECT run FROM runs WHERE state <> 'running' AND phase IS NOT NULL
+                 AND run <= (SELECT run FROM runs WHERE phase IS NOT NULL ORDER BY run DESC LIMIT 1 OFFSET ?1)
+                 ORDER BY run LIMIT ?2)",
+                retention.reports.into(),
+            ),
+            (
+                "DELETE FROM attestations WHERE id IN (SELECT id FROM attestations
+                 WHERE min(expires_at, ifnull(revoked_at, expires_at)) < ?1 LIMIT ?2)",
+                oldest_attestation,
             ),
             // One that is in force lapses in time: they are bounded in age too.
             (

@@ -173,6 +173,7 @@ pub(super) fn report(run: RunId) -> Report {
         demands: Demands::default(),
         unmet: Vec::new(),
         baseline: None,
+        checklist: None,
         partial: false,
         verdict: Verdict::Inconclusive,
         reasons: vec!["nothing was measured".into()],
