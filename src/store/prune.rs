@@ -175,6 +175,7 @@ mod tests {
             reports,
             migration_backups: 1,
             waivers: Period::secs(3600),
+            attestations: Period::secs(3600),
             keys: Period::secs(3600),
             sessions: Period::secs(3600),
             approvals: Period::secs(3600),

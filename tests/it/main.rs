@@ -9,6 +9,7 @@ mod cron_and_ci;
 mod daemon;
 mod databases;
 mod declared;
+mod deploy_check;
 mod errors;
 mod fleet;
 mod floors;

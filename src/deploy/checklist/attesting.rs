@@ -79,12 +79,7 @@ impl Checklists {
         caller: &Caller,
         act: Act,
     ) -> Result<Attestation, Fault> {
-        if caller.agent.is_some() {
-            return Err(Fault::new(
-                FaultKind::Forbidden,
-                "cannot keep an attestation: no agent answers for its fleet",
-            ));
-        }
+        refuse_agents(caller)?;
         let settings = self.parts.settings.borrow().clone();
         is_here("attest", request.environment.as_deref(), &settings)?;
         let item = item(&settings, &request.item)?;
@@ -164,6 +159,13 @@ impl Checklists {
     }
 }
 
+/// Whatever an agent shows: its process stays an agent's.
+fn refuse_agents(caller: &Caller) -> Result<(), Fault> {
+    let refusal =
+        || Fault::new(FaultKind::Forbidden, "cannot keep an attestation: no agent answers for its fleet");
+    if caller.agent.is_some() { Err(refusal()) } else { Ok(()) }
+}
+
 /// One that a person may answer for.
 fn item<'a>(settings: &'a Settings, id: &str) -> Result<&'a ItemSettings, Fault> {
     let of_people =
@@ -239,6 +241,7 @@ fn missing(id: u64) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Identity, Role};
     use serde_json::json;
 
     #[test]
@@ -258,6 +261,15 @@ mod tests {
         assert_eq!(unknown.kind, FaultKind::NotFound);
         assert!(unknown.hint.as_deref().is_some_and(|hint| hint.contains("`restore-read`")), "{unknown:?}");
         assert!(!item(&settings, "\x1b[2J").expect_err("refused").message.contains('\x1b'));
+    }
+
+    #[test]
+    fn no_agent_answers_for_its_fleet_whatever_role_it_shows() {
+        let identity = Identity { uid: 1000, gid: 1000, pid: Some(1) };
+        let person = Caller::by_socket(identity.clone(), Role::Operator, None);
+        assert!(refuse_agents(&person).is_ok());
+        let agent = Caller::by_socket(identity, Role::Admin, "orders".parse().ok());
+        assert_eq!(refuse_agents(&agent).expect_err("refused").kind, FaultKind::Forbidden);
     }
 
     #[test]

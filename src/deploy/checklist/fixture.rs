@@ -54,7 +54,7 @@ pub fn error(id: u64, state: ErrorState, opened_at: Timestamp) -> ErrorGroup {
     let group = json!({
         "id": id, "state": state, "message": "no such \u{1b}[2J table", "hint": null, "first_at": opened_at,
         "last_at": opened_at, "count": 3, "hours": [], "spike": null, "opened_at": opened_at, "assignee": null,
-        "resolution": null, "ignored": null, "regressions": 0, "fingerprint": "0".repeat(32), "category": "database",
+        "resolution": null, "ignored": null, "regressions": 0, "fingerprint": "1-00112233445566ff", "category": "database",
         "severity": "high", "kind": "internal", "operation": "probe", "agent": null, "retryable": false,
     });
     serde_json::from_value(group).expect("an error group")
