@@ -142,13 +142,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         reload: Some(Arc::clone(&rehearsal) as _),
         serve: Some(rehearsal),
     });
-    let checklist = Checklists::new(ChecklistParts {
-        readiness: readiness.clone(),
-        settings: settings.clone(),
-        store: store.clone(),
-        clock: clock.clone(),
-        backups: None,
-    });
+    let checklist = checklist_of(&readiness, &settings, &store, &clock);
     let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
@@ -200,6 +194,22 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     )
     .await;
     Ok(Running { app, listeners, closing, _lock: lock })
+}
+
+/// Who makes backups is introduced here once somebody does: until then what asks about them stays unmeasured.
+pub(super) fn checklist_of(
+    readiness: &Readiness,
+    settings: &watch::Receiver<Arc<Settings>>,
+    store: &Store,
+    clock: &Clock,
+) -> Checklists {
+    Checklists::new(ChecklistParts {
+        readiness: readiness.clone(),
+        settings: settings.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        backups: None,
+    })
 }
 
 /// Serves both sockets, and keeps what breakers come to, until `closing`.

@@ -1,7 +1,7 @@
 //! The daemon's own reload and its own router, on a scratch fleet, so that readiness can see what they do to one.
 use super::{
     App, Control, Route,
-    boot::{kinds, unusable},
+    boot::{checklist_of, kinds, unusable},
     listen::Answer,
     reload::{Fresh, Reloader, resolve},
     roster::Roster,
@@ -10,7 +10,6 @@ use super::{
 use crate::{
     auth::{Approvals, Keyring, Meter, Trail},
     config::{self, Sources},
-    deploy::checklist::{ChecklistParts, Checklists},
     errors::Errors,
     health::{Monitor, MonitorParts},
     readiness::{Answered, Question, Readiness, ReadinessParts, Reload, Reloaded, Serve, Served, Stage},
@@ -150,13 +149,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         serve: None,
         started: Arc::default(),
     });
-    let checklist = Checklists::new(ChecklistParts {
-        readiness: readiness.clone(),
-        settings: settings.clone(),
-        store: store.clone(),
-        clock: clock.clone(),
-        backups: None,
-    });
+    let checklist = checklist_of(&readiness, &settings, &store, &clock);
     let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());

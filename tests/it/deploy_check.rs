@@ -7,6 +7,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpListener},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -229,7 +230,7 @@ security
     fs::write(&file, serde_json::to_vec(&report).expect("json")).expect("written");
     agentctl(["report", "verify", file.to_str().expect("text")]).exits(1);
 
-    // They are runs of their own: `validate` knows nothing of them, and the last one is shown again.
+    // They are runs of their own, of which `validate` knows nothing.
     assert!(daemon.ctl(["validate", "list"]).exits(0).stdout.contains("no validation has run"));
     let listed = daemon.ctl(["deploy-check", "list"]).exits(0).stdout;
     assert!(listed.contains("NO-GO") && listed.contains("INCONCLUSIVE") && listed.contains("GO"), "{listed}");
@@ -305,7 +306,7 @@ fn what_cannot_be_asked_or_attested_is_refused_with_the_code_that_says_why() {
     let (large, empty) = (daemon.path("large"), daemon.path("empty"));
     fs::write(&large, vec![b'x'; 641 << 10]).expect("written");
     fs::write(&empty, "").expect("written");
-    let file = |path: &std::path::Path| path.to_str().expect("text").to_owned();
+    let file = |path: &Path| path.to_str().expect("text").to_owned();
     let word = |item: &str, more: &[&str]| {
         let asked = ["deploy-check", "attest", item, "--by", "ana", "--note", "seen"];
         daemon.ctl([&asked[..], more].concat())
@@ -326,7 +327,7 @@ fn what_cannot_be_asked_or_attested_is_refused_with_the_code_that_says_why() {
             "--by is blank",
         ),
         (daemon.ctl(["deploy-check", "attest", "way-back-known", "--by", "ana"]), 2, "--note"),
-        (daemon.ctl(["deploy-check", "--only", "cors-open"]), 2, "did you mean `cors-closed`?"),
+        (daemon.ctl(["deploy-check", "--only", "cors-close"]), 2, "did you mean `cors-closed`?"),
         (daemon.ctl(["deploy-check", "--skip", "databse"]), 2, "cannot find an item or a group"),
         (daemon.ctl(["deploy-check", "--environment", "production"]), 7, "this daemon runs staging"),
         (daemon.ctl(["deploy-check", "--phase", "extended"]), 2, "recorded metrics"),
@@ -394,7 +395,7 @@ fn an_environment_changes_items_by_id_and_a_wrong_item_is_shown_where_it_stands(
         assert_ne!(wrong, MANIFEST, "{from}");
         let wrong = wrong.replace("{agentctl}", "\"/bin/true\"").replace("SERVER", "127.0.0.1:1");
         fs::write(&file, wrong).expect("written");
-        let answer = agentctl(["config", "check", "--config", file.to_str().expect("text")]);
+        let answer = agentctl(["config", "check", file.to_str().expect("text")]);
         let all = format!("{}{}", answer.stdout, answer.stderr);
         assert!(answer.code == 2 && all.contains(told) && all.contains('^'), "{told}: {answer}");
     }

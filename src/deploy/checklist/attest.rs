@@ -39,7 +39,7 @@ impl Look for Attest {
 
     async fn look(&self, evidence: &Evidence, around: &Around) -> Found {
         let at = evidence.judged_at;
-        match evidence.store.attestations(at.checked_sub(REMEMBERED).ok()).await {
+        match evidence.store.attestations(evidence.clock.now().checked_sub(REMEMBERED).ok()).await {
             Ok(all) => self.judge(&all, &evidence.settings.environment, around, at),
             Err(error) => Found::error(error.to_string()),
         }

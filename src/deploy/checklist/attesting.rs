@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn no_agent_answers_for_its_fleet_whatever_role_it_shows() {
         let identity = Identity { uid: 1000, gid: 1000, pid: Some(1) };
-        let person = Caller::by_socket(identity.clone(), Role::Operator, None);
+        let person = Caller::by_socket(identity, Role::Operator, None);
         assert!(refuse_agents(&person).is_ok());
         let agent = Caller::by_socket(identity, Role::Admin, "orders".parse().ok());
         assert_eq!(refuse_agents(&agent).expect_err("refused").kind, FaultKind::Forbidden);

@@ -33,16 +33,15 @@ impl Look for Checks {
         }
         let mut ids = Vec::new();
         for (index, id) in options.ids.iter().enumerate() {
-            match known.iter().find(|check| check.id.eq_ignore_ascii_case(id)) {
-                Some(check) => ids.push(check.id.clone()),
-                None => {
-                    let message = format!("there is no built-in check `{}`", id.escape_debug());
-                    let near = crate::domain::nearest(id, known.iter().map(|check| check.id.as_str()));
-                    let hint = near.map(|near| format!("did you mean `{near}`?"));
-                    let hint = hint.as_deref().or(Some("`agentctl check list` shows them"));
-                    problems.push(problem(&format!("/ids/{index}"), message, hint));
-                }
+            if let Some(check) = known.iter().find(|check| check.id.eq_ignore_ascii_case(id)) {
+                ids.push(check.id.clone());
+                continue;
             }
+            let message = format!("there is no built-in check `{}`", id.escape_debug());
+            let near = crate::domain::nearest(id, known.iter().map(|check| check.id.as_str()));
+            let hint = near.map(|near| format!("did you mean `{near}`?"));
+            let hint = hint.as_deref().or(Some("`agentctl check list` shows them"));
+            problems.push(problem(&format!("/ids/{index}"), message, hint));
         }
         if problems.is_empty() { Ok(Self(ids)) } else { Err(problems) }
     }

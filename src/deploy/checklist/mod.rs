@@ -16,7 +16,7 @@ mod validated;
 pub use attesting::{AttestRequest, AttestationEntry, LARGEST_EVIDENCE, Shown};
 pub use backup::{Backups, LastBackup};
 pub use item::ItemInfo;
-pub use kind::{Around, ItemKind};
+use kind::ItemKind;
 pub use service::{CheckRequest, ChecklistParts, Checklists};
 
 /// Every kind of the checklist alone, in the order that the documentation lists them. A new one is one file and one
