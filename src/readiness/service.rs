@@ -302,6 +302,11 @@ impl Readiness {
         Some((check.run)(evidence).await)
     }
 
+    /// Does it measure time or load, so that nothing else may run meanwhile?
+    pub fn is_quiet(id: &str) -> bool {
+        checks::all().any(|check| check.quiet && check.id.eq_ignore_ascii_case(id))
+    }
+
     /// Every built-in check, in print order.
     pub fn checks() -> Vec<CheckInfo> {
         checks::all().map(super::Check::info).collect()

@@ -46,6 +46,10 @@ impl Look for Checks {
         if problems.is_empty() { Ok(Self(ids)) } else { Err(problems) }
     }
 
+    fn quiet(&self) -> bool {
+        self.0.iter().any(|id| Readiness::is_quiet(id))
+    }
+
     async fn look(&self, evidence: &Evidence, _: &Around) -> Found {
         let mut seen = Vec::new();
         for id in &self.0 {
@@ -121,6 +125,8 @@ mod tests {
             Checks::compile(Options { ids }).map(|checks| checks.0)
         };
         assert_eq!(compile(&["cf-010"]).ok(), Some(vec!["CF-010".to_owned()]));
+        let quiet = |ids: &[&str]| Checks(ids.iter().map(ToString::to_string).collect()).quiet();
+        assert!(quiet(&["CF-010", "PF-005"]) && !quiet(&["CF-010"]), "who measures load is not left alone");
         let problems = compile(&["CF-01O"]).expect_err("refused");
         assert!(problems[0].pointer == "/ids/0" && problems[0].hint.is_some(), "{problems:?}");
         assert_eq!(compile(&[]).expect_err("refused")[0].pointer, "/ids");

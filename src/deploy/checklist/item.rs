@@ -102,6 +102,7 @@ fn prepare(item: &ItemSettings, release: Option<&str>, backups: Option<&Arc<dyn 
     };
     let limit = item.timeout;
     let hint = item.hint.clone().or_else(|| is_attested(item).then(|| word(&item.id)));
+    let quiet = compiled.as_ref().is_ok_and(|ask| ask.is_quiet());
     let run: crate::readiness::Run = match compiled {
         Ok(ask) => {
             let both: Arc<(Box<dyn Ask>, Around)> = Arc::new((ask, around));
@@ -122,7 +123,7 @@ fn prepare(item: &ItemSettings, release: Option<&str>, backups: Option<&Arc<dyn 
             })
         }
     };
-    Arc::new(Declared { info, hint, longest: item.timeout.0, run })
+    Arc::new(Declared { info, hint, longest: item.timeout.0, quiet, run })
 }
 
 fn word(id: &str) -> String {

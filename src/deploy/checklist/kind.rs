@@ -32,16 +32,26 @@ pub trait Look: Sized + Send + Sync + 'static {
     /// Everything that is wrong at once; pointers are relative to `options`.
     fn compile(options: Self::Options) -> Result<Self, Vec<OptionProblem>>;
 
+    /// It measures time or load, so it is asked when the others are done, and alone.
+    fn quiet(&self) -> bool {
+        false
+    }
+
     /// The caller sets the deadline and drops the future when it passes: nothing may be left behind then.
     fn look(&self, evidence: &Evidence, around: &Around) -> impl Future<Output = Found> + Send;
 }
 
 /// A compiled item of whatever kind.
 pub trait Ask: Send + Sync {
+    fn is_quiet(&self) -> bool;
     fn ask<'a>(&'a self, evidence: &'a Evidence, around: &'a Around) -> BoxFuture<'a, Found>;
 }
 
 impl<L: Look> Ask for L {
+    fn is_quiet(&self) -> bool {
+        self.quiet()
+    }
+
     fn ask<'a>(&'a self, evidence: &'a Evidence, around: &'a Around) -> BoxFuture<'a, Found> {
         Box::pin(self.look(evidence, around))
     }

@@ -47,6 +47,7 @@ fn prepare(settings: &CheckSettings, longest: Duration) -> Declared {
         info: info(settings),
         hint: settings.hint.clone(),
         longest,
+        quiet: false,
         run: match compiled {
             Ok(check) => {
                 let both = Arc::new((own, check));
