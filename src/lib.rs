@@ -11,9 +11,13 @@
 //! | 1 | `store` | domain, config, resilience |
 //! | 2 | `auth` | domain, config, store, resilience |
 //! | 2 | `errors` | domain, config, store, resilience |
+//! | 2 | `operations` | domain, config, store, resilience, errors |
+//! | 3 | `backups` | domain, config, store, resilience, errors |
 //! | 3 | `agents` | domain, config, store, resilience, errors |
 //! | 4 | `health` | domain, config, store, resilience, errors, agents |
 //! | 5 | `readiness` | domain, config, store, resilience, auth, errors, agents, health |
+//! | 5 | `metrics` | domain, config, store, resilience, errors, agents, health |
+//! | 6 | `deploy` | domain, config, store, resilience, auth, errors, operations, backups, agents, health, readiness, metrics |
 //! | 7 | `daemon` | all of the above, and protocol |
 //! | 7 | `cli` | domain, protocol, config |
 //! | 7 | `demo` | domain |
@@ -48,12 +52,17 @@ pub mod store;
 
 pub mod auth;
 pub mod errors;
+pub mod operations;
 
 pub mod agents;
+pub mod backups;
 
 pub mod health;
 
+pub mod metrics;
 pub mod readiness;
+
+pub mod deploy;
 
 pub mod cli;
 pub mod daemon;

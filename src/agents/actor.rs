@@ -129,6 +129,7 @@ pub fn launch(
         restarts: 0,
         last_exit: None,
         separation: plan.separation(),
+        release: None,
     };
     let mut actor = Actor {
         machine: Machine::new(plan.work == Work::External),

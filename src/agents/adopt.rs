@@ -127,6 +127,7 @@ mod tests {
             port: None,
             spec_digest: digest.into(),
             was_ready: true,
+            release: None,
         };
         let (no_wish, same) = (Desire::default(), plan.digest.as_str());
         let stopped = Desire { stopped: true, replicas: None };

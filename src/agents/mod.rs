@@ -2,6 +2,7 @@
 mod actor;
 mod adopt;
 mod apply;
+mod artifact;
 pub mod cgroup;
 pub mod child;
 pub mod crash;
@@ -41,7 +42,10 @@ mod streams;
 mod supervisor;
 mod switch;
 mod system;
+mod usage;
 mod users;
 
+pub use artifact::{CURRENT, current_release};
 pub use supervisor::{ApplyReport, LogQuery, Supervisor, SupervisorParts};
+pub use usage::{Usage, used_by, used_by_fleet};
 pub use users::AgentUsers;

@@ -124,8 +124,12 @@ pub fn plans(
 /// is left out.
 fn digest(agent: &AgentSettings, user: Option<(u32, u32)>) -> Result<String, Fault> {
     let parts = (1, &agent.name, &agent.kind, &agent.options, &agent.limits, user);
-    let text = serde_json::to_string(&parts)
-        .map_err(|error| Fault::internal(format!("cannot take the digest of {}: {error}", agent.name)))?;
+    let text = match &agent.artifact {
+        None => serde_json::to_string(&parts),
+        Some(artifact) => serde_json::to_string(&(parts, artifact)),
+    };
+    let text =
+        text.map_err(|error| Fault::internal(format!("cannot take the digest of {}: {error}", agent.name)))?;
     let hex = ring::digest::digest(&ring::digest::SHA256, text.as_bytes()).as_ref().iter().fold(
         String::with_capacity(64),
         |mut hex, byte| {

@@ -156,6 +156,7 @@ mod tests {
             restarts: 0,
             last_exit: None,
             separation: Separation::None,
+            release: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Before a child and after it: what it is spawned with, why it may not be, and what its end means.
 use super::{
+    artifact::{self, Code},
     child::{Ended, Group, SpawnSpec, Stdin},
     crash,
     plan::Plan,
@@ -11,12 +12,18 @@ use super::{
 };
 use crate::{
     config,
-    domain::{CrashClass, ExitReport, Fault, FaultKind, InstanceId},
+    domain::{CrashClass, ExitReport, Fault, FaultKind, InstanceId, ReleaseId},
     errors::Redactor,
 };
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
-use std::{env, ffi::OsString, io, net::TcpListener};
+use std::{
+    env,
+    ffi::OsString,
+    io,
+    net::TcpListener,
+    path::{Path, PathBuf},
+};
 
 /// Of a line of last words, in characters.
 const LONGEST_LINE: usize = 2_000;
@@ -24,6 +31,8 @@ const LONGEST_LINE: usize = 2_000;
 /// Ready to be spawned.
 pub struct Start {
     pub port: Option<u16>,
+    /// Whose artifact it runs.
+    pub release: Option<ReleaseId>,
     pub spawn: SpawnSpec,
 }
 
@@ -43,8 +52,17 @@ pub async fn prepare(
 ) -> Result<Start, Refusal> {
     let port = choose_port(plan, launch, id.index)?;
     let agentctl = shared.agentctl.to_string_lossy();
-    let slots = Slots { name: id.agent.as_str(), index: id.index, port, agentctl: &agentctl };
-    let mut environment = given(shared, id, plan, launch, port);
+    let code = code_of(shared, plan)?;
+    let artifact = code.as_ref().map(|code| code.dir.to_string_lossy());
+    let slots = Slots {
+        name: id.agent.as_str(),
+        index: id.index,
+        port,
+        agentctl: &agentctl,
+        artifact: artifact.as_deref(),
+    };
+    let workdir = launch.workdir.as_ref().map(|dir| PathBuf::from(slots.fill(&dir.to_string_lossy())));
+    let mut environment = given(shared, id, plan, workdir.as_deref(), port);
     for (name, value) in &launch.environment {
         let secret = config::resolve(value).await.map_err(|fault| {
             let class = match fault.kind {
@@ -69,7 +87,7 @@ pub async fn prepare(
         instance: id.clone(),
         argv: launch.command.iter().map(|argument| slots.fill(argument)).collect(),
         environment,
-        workdir: launch.workdir.clone(),
+        workdir,
         limits: plan.settings.limits.clone(),
         user: plan.user,
         cgroup: shared.cgroups.as_ref().and_then(|tree| tree.create(id, memory)),
@@ -79,7 +97,13 @@ pub async fn prepare(
         stderr,
         fleet_id: shared.fleet_id.clone(),
     };
-    Ok(Start { port, spawn })
+    Ok(Start { port, release: code.and_then(|code| code.release), spawn })
+}
+
+/// What an agent without an artifact gets is nothing; one whose artifact is not where it should be does not start.
+fn code_of(shared: &Shared, plan: &Plan) -> Result<Option<Code>, Refusal> {
+    artifact::code_of(&plan.settings, &shared.paths.releases, plan.user)
+        .map_err(|fault| Refusal::Failed(CrashClass::Configuration, fault))
 }
 
 /// A spawn that failed: a mistake in the manifest will fail again, anything else may pass.
@@ -151,14 +175,14 @@ fn given(
     shared: &Shared,
     id: &InstanceId,
     plan: &Plan,
-    launch: &Launch,
+    workdir: Option<&Path>,
     port: Option<u16>,
 ) -> Vec<(OsString, OsString)> {
     let inherited = |name: &str, fallback: &str| env::var_os(name).unwrap_or_else(|| fallback.into());
     // Another user cannot use the daemon's home.
-    let home = match (&plan.user, &launch.workdir) {
+    let home = match (&plan.user, workdir) {
         (None, _) => inherited("HOME", "/"),
-        (Some(_), Some(workdir)) => workdir.clone().into_os_string(),
+        (Some(_), Some(workdir)) => workdir.as_os_str().to_owned(),
         (Some(_), None) => "/".into(),
     };
     let mut environment: Vec<(OsString, OsString)> = vec![

@@ -2,6 +2,7 @@
 use super::{
     Supervisor,
     actor::{Handle, Order, Then},
+    cgroup::CgroupTree,
     plan::Plan,
     procfs,
     supervisor::deliver,
@@ -50,7 +51,7 @@ impl Supervisor {
         let shared = Arc::clone(&self.0.shared);
         let look = move || {
             let marked = procfs::marked(&shared.fleet_id).into_iter().map(|process| process.pid);
-            let held = shared.cgroups.iter().flat_map(|tree| tree.members());
+            let held = shared.cgroups.iter().flat_map(CgroupTree::members);
             marked.chain(held).collect::<BTreeSet<_>>().into_iter().collect()
         };
         spawn_blocking(look)

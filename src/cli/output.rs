@@ -44,8 +44,8 @@ impl Output {
 
     /// What a command answers that has no report to show.
     pub fn refusal(self) -> Fault {
-        Fault::usage(format!("cannot show this as {}: only the report of a validation has that form", self.name()))
-            .hint("`agentctl validate` and `agentctl validate show` take it; elsewhere use table, wide, json, yaml, jsonl or name")
+        Fault::usage(format!("cannot show this as {}: only the report of a validation or a deploy-check has that form", self.name()))
+            .hint("`agentctl validate` and `agentctl deploy-check`, and their `show`, take it; elsewhere use table, wide, json, yaml, jsonl or name")
     }
 
     /// Prints `value` in a machine's format, or what `table` makes of it (`wide` given) for people.

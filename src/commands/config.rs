@@ -152,6 +152,9 @@ fn report(loaded: &Loaded, ctl: &Ctl) -> Result<Exit, CliError> {
         );
         escape(&line)
     })?;
+    if !loaded.warnings.is_empty() {
+        ctl.ui.note(&loaded.warnings.render(ctl.ui.color_err));
+    }
     Ok(Exit::Ok)
 }
 

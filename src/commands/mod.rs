@@ -9,26 +9,34 @@ mod agent;
 mod approval;
 mod audit;
 mod auth;
+mod backup;
 mod breaker;
 mod check;
 mod completion;
 mod config;
 mod daemon;
 mod demo_agent;
+mod deploy;
+mod deploy_check;
 mod doctor;
 mod ephemeral;
 mod error;
 mod generate;
 mod help_topics;
 mod init;
+mod metrics;
+mod operation;
 mod quickstart;
+mod release;
 mod report;
+mod rollback;
 mod status;
 mod system;
 mod tail;
 mod validate;
 mod version;
 mod waiver;
+mod way;
 
 pub use completion::answer_the_shell;
 
@@ -56,16 +64,23 @@ commands! {
     Config => config,
     Daemon => daemon,
     Status => status,
+    Metrics => metrics,
     Agent => agent,
     System => system,
     Validate => validate,
     Check => check,
+    DeployCheck => deploy_check,
     Waiver => waiver,
     Approval => approval,
     Auth => auth,
     Error => error,
     Breaker => breaker,
+    Release => release,
+    Deploy => deploy,
+    Rollback => rollback,
     Audit => audit,
+    Operation => operation,
+    Backup => backup,
     Doctor => doctor,
     Report => report,
     Completion => completion,
@@ -99,7 +114,11 @@ impl Cli {
     }
 
     pub async fn run(self, ctl: &Ctl) -> Result<Exit, CliError> {
-        let shows_report = matches!(&self.command, Command::Validate(args) if args.shows_report());
+        let shows_report = match &self.command {
+            Command::Validate(args) => args.shows_report(),
+            Command::DeployCheck(args) => args.shows_report(),
+            _ => false,
+        };
         if ctl.output.is_of_reports() && !shows_report {
             // Before anything is done, not after it when it is to be shown.
             return Err(ctl.output.refusal().into());

@@ -17,7 +17,7 @@ pub struct CheckSettings {
     /// What holds when it passes.
     #[schemars(regex(pattern = r"^[^\x00-\x1f\x7f]{1,200}$"))]
     pub title: String,
-    /// http, tcp, tls, sql, redis, command, file, env, port or process.
+    /// http, tcp, tls, sql, redis, command, file, env, port, process, variables, access, rate-limit, cors or git.
     pub kind: String,
     /// Which of the eight scores it counts in.
     pub category: Category,

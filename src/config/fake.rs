@@ -75,6 +75,7 @@ pub fn kinds() -> Kinds {
             kind("postgres", schemars::SchemaGenerator::subschema_for::<UrlOptions>, fine),
             kind("process", schemars::SchemaGenerator::subschema_for::<NoOptions>, fine),
         ],
+        items: vec![kind("attest", schemars::SchemaGenerator::subschema_for::<NoOptions>, fine)],
         checks: vec![
             kind("http", schemars::SchemaGenerator::subschema_for::<HttpOptions>, has_path),
             kind("sql", schemars::SchemaGenerator::subschema_for::<UrlOptions>, fine),

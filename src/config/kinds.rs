@@ -13,7 +13,7 @@ pub struct OptionProblem {
     pub hint: Option<String>,
 }
 
-/// One entry of RUNTIMES, PROBES or DECLARED as `config` sees it.
+/// One entry of RUNTIMES, PROBES, DECLARED or ITEMS as `config` sees it.
 #[derive(Clone, Copy)]
 pub struct Kind {
     pub name: &'static str,
@@ -30,6 +30,8 @@ pub struct Kinds {
     pub agents: Vec<Kind>,
     pub probes: Vec<Kind>,
     pub checks: Vec<Kind>,
+    /// Of the checklist alone; its items may be of the kinds of checks too.
+    pub items: Vec<Kind>,
 }
 
 /// A kind's own options, or what does not fit them and where.

@@ -105,6 +105,9 @@ impl Loader {
                 digest.join().unwrap_or_else(|panic| resume_unwind(panic))
             });
             settings.fit_deadlines();
+            if let Some(file) = &sources.file {
+                settings.place_artifacts(file);
+            }
             Some((settings, digest, root, environments))
         })
     }

@@ -18,6 +18,10 @@ pub struct Paths {
     pub agent_system: PathBuf,
     pub lock: PathBuf,
     pub backups: PathBuf,
+    /// Journals of operations; never in the database, which may be put back to what it was.
+    pub operations: PathBuf,
+    /// Each release in a directory of its own; agents may enter it.
+    pub releases: PathBuf,
     /// FIFOs of living agents.
     pub fifos: PathBuf,
     pub logs: PathBuf,
@@ -46,6 +50,8 @@ impl Paths {
             agent_system: state_dir.join("agent-system.json"),
             lock: state_dir.join("agentd.lock"),
             backups: state_dir.join("backups"),
+            operations: state_dir.join("operations"),
+            releases: settings.releases.dir.clone().unwrap_or_else(|| default_releases(&state_dir)),
             fifos: state_dir.join("fifos"),
             agent_logs: logs.join("agents"),
             report_socket: PathBuf::from(report_dir).join("report.sock"),
@@ -69,6 +75,17 @@ impl Paths {
     pub fn default_socket() -> PathBuf {
         runtime_base().join("agentd").join("agentd.sock")
     }
+}
+
+/// Under root agents have users of their own, who may not enter the state directory.
+fn default_releases(state_dir: &Path) -> PathBuf {
+    if !is_root() {
+        return state_dir.join("releases");
+    }
+    // Without a slash at its end.
+    let mut beside = state_dir.components().collect::<PathBuf>().into_os_string();
+    beside.push("-releases");
+    beside.into()
 }
 
 fn is_root() -> bool {

@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 pub struct RetentionSettings {
     pub events: Period,
     pub probe_transitions: Period,
-    /// How many validation reports are kept.
+    /// How many validation reports are kept, and as many of deploy-checks.
     pub reports: u32,
     /// How many backups made before migrations are kept.
     pub migration_backups: u32,
     /// How long a waiver is kept after it expired or was revoked.
     pub waivers: Period,
+    /// How long an attestation and its evidence are kept after it expired or was revoked.
+    pub attestations: Period,
     /// How long a key is kept after it expired or was revoked.
     pub keys: Period,
     /// How long a session is kept after it was over.
@@ -25,8 +27,13 @@ pub struct RetentionSettings {
     pub errors: Period,
     /// How long it is kept what each principal used of an hour.
     pub quotas: Period,
+    /// How many operations that ended are kept; one that stopped, and waits for somebody to look, always is.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub operations: u32,
     /// How long rows of the audit trail are kept; the newest stays in any case.
     pub audit: Period,
+    /// How long it is kept how a backup was tried out; the last of all stays in any case.
+    pub drills: Period,
 }
 
 impl Default for RetentionSettings {
@@ -37,12 +44,15 @@ impl Default for RetentionSettings {
             reports: 200,
             migration_backups: 3,
             waivers: Period::secs(365 * 86400),
+            attestations: Period::secs(365 * 86400),
             keys: Period::secs(365 * 86400),
             sessions: Period::secs(30 * 86400),
             approvals: Period::secs(365 * 86400),
             errors: Period::secs(90 * 86400),
             quotas: Period::secs(7 * 86400),
+            operations: 200,
             audit: Period::secs(365 * 86400),
+            drills: Period::secs(365 * 86400),
         }
     }
 }

@@ -9,6 +9,7 @@ const KINDED: &[(&str, Family)] = &[
     ("ProbeSettings", Family::Probe),
     ("DependencySettings", Family::Probe),
     ("CheckSettings", Family::Check),
+    ("ItemSettings", Family::Item),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,7 @@ enum Family {
     Agent,
     Probe,
     Check,
+    Item,
 }
 
 /// What is generated once: definitions by name, and what each kind's options look like.
@@ -26,6 +28,7 @@ pub(super) struct Generated {
     pub agents: Vec<(Kind, Value)>,
     pub probes: Vec<(Kind, Value)>,
     pub checks: Vec<(Kind, Value)>,
+    pub items: Vec<(Kind, Value)>,
 }
 
 impl Generated {
@@ -36,10 +39,12 @@ impl Generated {
         let agents = options_of(&kinds.agents, &mut generator, &mut hoisted);
         let probes = options_of(&kinds.probes, &mut generator, &mut hoisted);
         let checks = options_of(&kinds.checks, &mut generator, &mut hoisted);
+        let mut items = checks.clone();
+        items.extend(options_of(&kinds.items, &mut generator, &mut hoisted));
         let mut definitions = generator.take_definitions(true);
         definitions.extend(hoisted);
         let root = definitions.remove("Settings").unwrap_or_default();
-        Self { definitions, root, agents, probes, checks }
+        Self { definitions, root, agents, probes, checks, items }
     }
 
     /// The kinds that the definition of this name chooses from.
@@ -48,6 +53,7 @@ impl Generated {
             Family::Agent => &*self.agents,
             Family::Probe => &*self.probes,
             Family::Check => &*self.checks,
+            Family::Item => &*self.items,
         })
     }
 }
@@ -93,7 +99,7 @@ pub fn json_schema(kinds: &Kinds) -> Value {
     root["properties"]["environment"] = json!({
         "description": "Which environment this is: dev, staging, production or a name of yours. \
             [environment.NAME] tables are laid over the rest when NAME is it: tables merge deep, agents, \
-            dependencies and probes merge by name, checks by id, other values replace.",
+            dependencies and probes merge by name, checks and items by id, other values replace.",
         "default": "dev",
         "anyOf": [
             { "type": "string" },

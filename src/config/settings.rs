@@ -1,14 +1,18 @@
 //! The file as one struct. The JSON Schema derived from it is what the file is checked against, so a key that is
 //! not here cannot be set, and a key that is here is documented.
 use super::{
-    AccessSettings, ApprovalSettings, CheckSettings, ClientsSettings, DependencySettings, ErrorSettings,
-    KeySettings, PolicySettings, Quotas, RestartSettings, RetentionSettings, RoleSettings, SessionSettings,
+    AccessSettings, ApprovalSettings, BackupSettings, CheckSettings, ChecklistSettings, ClientsSettings,
+    DependencySettings, ErrorSettings, KeySettings, MetricsSettings, PolicySettings, Quotas, ReleaseSettings,
+    RestartSettings, RetentionSettings, RoleSettings, SessionSettings,
 };
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// The whole of `agentd.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,7 +37,10 @@ pub struct Settings {
     pub quotas: Quotas,
     pub store: StoreSettings,
     pub retention: RetentionSettings,
+    pub releases: ReleaseSettings,
+    pub backups: BackupSettings,
     pub errors: ErrorSettings,
+    pub metrics: MetricsSettings,
     pub readiness: ReadinessSettings,
     #[serde(rename = "agent")]
     pub agents: Vec<AgentSettings>,
@@ -43,6 +50,7 @@ pub struct Settings {
     /// What `validate` asks of the application, beside its own checks.
     #[serde(rename = "check", skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckSettings>,
+    pub checklist: ChecklistSettings,
     /// How dependencies are called, by name: default, database, llm, email, sms, webhook, or a name of yours.
     #[serde(rename = "policy", skip_serializing_if = "BTreeMap::is_empty")]
     pub policies: BTreeMap<String, PolicySettings>,
@@ -64,11 +72,15 @@ impl Default for Settings {
             quotas: Quotas::default(),
             store: StoreSettings::default(),
             retention: RetentionSettings::default(),
+            releases: ReleaseSettings::default(),
+            backups: BackupSettings::default(),
             errors: ErrorSettings::default(),
+            metrics: MetricsSettings::default(),
             readiness: ReadinessSettings::default(),
             agents: Vec::new(),
             dependencies: Vec::new(),
             checks: Vec::new(),
+            checklist: ChecklistSettings::default(),
             policies: BTreeMap::new(),
         }
     }
@@ -82,6 +94,15 @@ impl Settings {
         }
         for dependency in &mut self.dependencies {
             dependency.deadline = dependency.deadline.min(dependency.every);
+        }
+    }
+
+    /// An artifact's path is meant from where the manifest is.
+    pub(super) fn place_artifacts(&mut self, manifest: &Path) {
+        let manifest = std::path::absolute(manifest).unwrap_or_else(|_| manifest.to_owned());
+        let Some(here) = manifest.parent() else { return };
+        for artifact in self.agents.iter_mut().filter_map(|agent| agent.artifact.as_mut()) {
+            *artifact = here.join(&*artifact);
         }
     }
 }
@@ -266,6 +287,10 @@ pub struct AgentSettings {
     /// Unix user: a name, a number, `auto` (a uid of its own; the default under root) or `inherit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Directory with its code, meant from where this file is. Releases hold a copy of it; `{artifact}` in the options is
+    /// that copy in the release that runs, or the directory itself while no release does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<PathBuf>,
     /// Ports on which it may listen beyond this machine; 0 is the one that it is given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exposes: Vec<u16>,

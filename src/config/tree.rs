@@ -111,7 +111,7 @@ pub(super) struct Entry {
 }
 
 /// Lists whose members are tables with a name or an id, and merge by it.
-const NAMED: &[&str] = &["agent", "dependency", "probe", "check", "role"];
+const NAMED: &[&str] = &["agent", "dependency", "probe", "check", "item", "role"];
 
 impl Node {
     pub fn from_toml(parsed: Spanned<DeValue<'_>>, layer: LayerId) -> Self {
@@ -314,6 +314,11 @@ mod tests {
                 "check = [{ id = 'x', a = 1 }, { id = 'y' }]",
                 "check = [{ id = 'x', a = 2 }]",
                 "check = [{ id = 'x', a = 2 }, { id = 'y' }]",
+            ),
+            (
+                "checklist = { valid_for = '7d', item = [{ id = 'x', a = 1 }] }",
+                "checklist = { item = [{ id = 'x', a = 2 }, { id = 'y' }] }",
+                "checklist = { valid_for = '7d', item = [{ id = 'x', a = 2 }, { id = 'y' }] }",
             ),
             ("t = { a = 1 }", "t = 5", "t = 5"),
         ];

@@ -1,10 +1,14 @@
 //! What no single value shows: names that clash, dependencies that turn in a circle, limits that contradict each
 //! other, secrets written out.
+mod backups;
+mod checklist;
 mod credentials;
 mod declared;
 mod graph;
+mod metrics;
 mod policy;
 mod quotas;
+mod releases;
 mod roles;
 
 use super::{
@@ -67,14 +71,19 @@ impl Verifier<'_> {
         self.names();
         self.ports();
         self.checks();
+        self.checklist();
         self.roles();
         self.policies();
         self.quotas();
+        self.releases();
+        self.backups();
+        self.metrics();
         for (index, agent) in settings.agents.iter().enumerate() {
             let at = format!("/agent/{index}");
             let whole = !maimed.contains(&at);
             if whole {
                 self.agent(&at, agent);
+                self.artifact(&at, agent);
             }
             self.options(&at, &agent.kind, &agent.options, if whole { &all.agents } else { &[] });
             for (index, probe) in agent.probes.iter().enumerate() {
@@ -98,6 +107,12 @@ impl Verifier<'_> {
             let at = format!("/check/{index}");
             let kinds = if maimed.contains(&at) { &[] } else { &all.checks[..] };
             self.options(&at, &check.kind, &check.options, kinds);
+        }
+        let of_items: Vec<_> = all.checks.iter().chain(&all.items).copied().collect();
+        for (index, item) in settings.checklist.items.iter().enumerate() {
+            let at = format!("/checklist/item/{index}");
+            let kinds = if maimed.contains(&at) { &[] } else { &of_items[..] };
+            self.options(&at, &item.kind, &item.options, kinds);
         }
     }
 

@@ -7,17 +7,22 @@ use super::{
     logging::LevelSwitch,
     manifest::kept_from_agents,
     rehearsal::Rehearsal,
-    reload::{Fresh, Reloader, Reread, resolve},
+    reload::{Fresh, Reloader, Reread, releases_beside, resolve},
     roster::Roster,
+    safekeeping::{self, LastMade, Safekeeper},
     server::Router,
+    ways::{self, Configuration},
 };
 use crate::{
     agents::{Supervisor, SupervisorParts, child::raise_open_files},
     auth::{Approvals, Directory, Keyring, Meter, Names, Trail},
+    backups::Backups,
     config::{self, Kinds, Paths, Problems, Settings, Sources},
+    deploy::checklist::{self, ChecklistParts, Checklists},
     domain::{EventKind, Fault, FaultKind, Permission},
     errors::Errors,
     health::{Monitor, MonitorParts, keep_breakers, restore_breakers},
+    metrics::{Metrics, MetricsParts},
     readiness::{self, Readiness, ReadinessParts, Started},
     resilience::{Clock, Policies},
     store::Store,
@@ -27,7 +32,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -55,8 +60,10 @@ impl Plan {
         if let Some(file) = &loaded.file {
             kept_from_agents(file, &loaded.settings)?;
         }
-        let reread = move || {
-            let loaded = config::load(&sources, &kinds()).map_err(|problems| unusable(&problems))?;
+        let reread = move |instead: Option<&Path>| {
+            let other = instead.map(|file| Sources { file: Some(file.to_owned()), ..sources.clone() });
+            let loaded = config::load(other.as_ref().unwrap_or(&sources), &kinds())
+                .map_err(|problems| unusable(&problems))?;
             Ok(Fresh { settings: loaded.settings, digest: loaded.digest })
         };
         Ok(Self {
@@ -71,9 +78,9 @@ impl Plan {
     }
 }
 
-/// Every kind of agent, probe and declared check that this daemon can run, for reading a configuration.
+/// Every kind of agent, probe, declared check and item that this daemon can run, for reading a configuration.
 pub fn kinds() -> Kinds {
-    readiness::kinds()
+    Kinds { items: checklist::kinds(), ..readiness::kinds() }
 }
 
 pub(super) fn unusable(problems: &Problems) -> Fault {
@@ -97,6 +104,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let paths = Arc::new(Paths::new(&plan.settings));
     make_private(&paths.state_dir)?;
     let lock = Lock::take(&paths.lock).await?;
+    make_private(&paths.operations)?;
     let descriptors = raise_open_files();
     let group = socket_group(&plan.settings)?;
     let operators = Bound::bind(&paths.socket, Access::Operators { group })?;
@@ -106,28 +114,22 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let errors = Errors::open(&plan.settings.errors, store.clone(), clock.clone());
     let (policy, _unknown) = resolve(&plan.settings.access);
     let settings = plan.settings;
-    let launch = Supervisor::launch(SupervisorParts {
-        settings: Arc::clone(&settings),
-        paths: (*paths).clone(),
-        store: store.clone(),
-        clock: clock.clone(),
-        errors: errors.clone(),
-    });
-    let interrupt = async { store.interrupt_runs().await.map_err(Fault::from) };
-    let (_, supervisor) = tokio::try_join!(interrupt, launch)?;
+    let supervisor = launch(&settings, &paths, &store, &clock, &errors).await?;
     let monitor = watch_over(&settings, &supervisor, &store, &clock, &errors).await?;
     let (settings_tx, settings) = watch::channel(settings);
     let (digest_tx, config_digest) = watch::channel(plan.config_digest);
     let (policy_tx, policy) = watch::channel(Arc::new(policy));
     let started = Arc::new(OnceLock::new());
     let rehearsal = Arc::new(Rehearsal { routes: plan.routes.clone() });
-    let readiness = Readiness::new(ReadinessParts {
+    let backups = safekeeping::of(&settings, plan.config_file.clone(), &paths, &store, &clock, &errors);
+    let parts = ReadinessParts {
+        kinds,
         settings: settings.clone(),
         config_file: plan.config_file.clone(),
         config_digest: config_digest.clone(),
         reread: {
             let reread = Arc::clone(&plan.reread);
-            Arc::new(move || reread().map(|fresh| fresh.digest))
+            Arc::new(move || reread(None).map(|fresh| fresh.digest))
         },
         paths: (*paths).clone(),
         store: store.clone(),
@@ -139,11 +141,18 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         started: Arc::clone(&started),
         reload: Some(Arc::clone(&rehearsal) as _),
         serve: Some(rehearsal),
-    });
+        safekeeping: Some(Arc::new(Safekeeper::new(backups.clone()))),
+    };
+    let releases = releases_beside(&parts, &plan.reread);
+    let hands = ways::hands(&parts, &releases, &backups);
+    let readiness = Readiness::new(parts);
+    let checklist = checklist_of(&readiness, &backups, &settings, &store, &clock);
     let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
+    let (hands, operations, ways) = ways::assemble(hands, &paths, &store, &errors);
+    let metrics = measured(&settings, &clock, (&store, &supervisor, &monitor, &errors));
     let app = App {
         settings,
         config_digest,
@@ -155,11 +164,17 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         supervisor: supervisor.clone(),
         monitor,
         readiness,
+        releases,
+        checklist,
         keyring,
         meter,
         trail,
         approvals,
         errors,
+        operations,
+        ways,
+        backups,
+        metrics,
         started_at,
         control: Control::default(),
         reloader: Arc::new(Reloader {
@@ -172,6 +187,10 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         }),
     };
 
+    // Nobody else sets it. The two hold each other from here on, for as long as the process lives.
+    let _ = hands.reload.set(Arc::new(Configuration::of(&app)));
+    // Everything that a step may reach is there, and nobody can begin another before these are known.
+    app.operations.recover().await?;
     let closing = CancellationToken::new();
     let admission =
         Admission::new(Bounds::for_descriptors(descriptors), vec![0, rustix::process::geteuid().as_raw()]);
@@ -179,17 +198,61 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let took = plan.began.elapsed();
     // Nobody else sets it.
     let _ = started.set(Started { at: started_at, took });
-    app.note(
-        EventKind::DaemonStarted,
-        format!(
-            "agentd {} as pid {}, serving after {} ms",
-            env!("CARGO_PKG_VERSION"),
-            std::process::id(),
-            took.as_millis()
-        ),
-    )
-    .await;
+    announce(&app, took).await;
     Ok(Running { app, listeners, closing, _lock: lock })
+}
+
+/// The supervisor; and whatever the last daemon left running of its own is called interrupted.
+async fn launch(
+    settings: &Arc<Settings>,
+    paths: &Paths,
+    store: &Store,
+    clock: &Clock,
+    errors: &Errors,
+) -> Result<Supervisor, Fault> {
+    let launch = Supervisor::launch(SupervisorParts {
+        settings: Arc::clone(settings),
+        paths: paths.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        errors: errors.clone(),
+    });
+    let interrupt = async { store.interrupt_runs().await.map_err(Fault::from) };
+    Ok(tokio::try_join!(interrupt, launch)?.1)
+}
+
+async fn announce(app: &App, took: Duration) {
+    let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
+    let said = format!("agentd {version} as pid {pid}, serving after {} ms", took.as_millis());
+    app.note(EventKind::DaemonStarted, said).await;
+}
+
+pub(super) fn checklist_of(
+    readiness: &Readiness,
+    backups: &Backups,
+    settings: &watch::Receiver<Arc<Settings>>,
+    store: &Store,
+    clock: &Clock,
+) -> Checklists {
+    Checklists::new(ChecklistParts {
+        readiness: readiness.clone(),
+        settings: settings.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        backups: Some(Arc::new(LastMade::of(backups))),
+    })
+}
+
+/// Looks from now on; the first look is at the next full ten seconds.
+fn measured(
+    settings: &watch::Receiver<Arc<Settings>>,
+    clock: &Clock,
+    (store, supervisor, monitor, errors): (&Store, &Supervisor, &Monitor, &Errors),
+) -> Metrics {
+    let parts = MetricsParts { settings: settings.clone(), store: store.clone(), clock: clock.clone() };
+    let metrics = Metrics::new(parts);
+    metrics.record(supervisor.clone(), monitor.clone(), errors.clone());
+    metrics
 }
 
 /// Serves both sockets, and keeps what breakers come to, until `closing`.

@@ -54,7 +54,9 @@ pub async fn run(plan: Plan, voice: Voice, leashed: bool) -> Result<(), Fault> {
     notify::ready();
     tracing::info!("ready");
     let watchdog = tokio::spawn(notify::keep_watchdog(app.store.clone(), app.errors.clone()));
+    let recovering = tokio::spawn(recover_releases(app.clone()));
     let pruning = tokio::spawn(prune_hourly(app.clone()));
+    let safekeeping = tokio::spawn(app.backups.clone().keep_schedule());
     loop {
         tokio::select! {
             wish = signals.next() => match wish {
@@ -65,8 +67,11 @@ pub async fn run(plan: Plan, voice: Voice, leashed: bool) -> Result<(), Fault> {
         }
     }
     pruning.abort();
+    app.backups.close();
+    recovering.abort();
     running.stop(signals.second_stop()).await;
     watchdog.abort();
+    safekeeping.abort();
     tracing::info!("stopped");
     drop(log);
     Ok(())
@@ -82,6 +87,8 @@ impl Running {
         app.control.stop();
         app.note(EventKind::DaemonStopping, format!("pid {}", std::process::id())).await;
         let errors = &app.errors;
+        within(STEP * 2, errors, "the operations", app.operations.shutdown()).await;
+        within(STEP * 2, errors, "the metrics", app.metrics.shutdown()).await;
         within(STEP, errors, "the monitor", app.monitor.shutdown()).await;
         stop_agents(&app, deadline, hasten).await;
         closing.cancel();
@@ -150,16 +157,31 @@ async fn reload(app: App) {
     }
 }
 
+/// Beside what is served: what is taken in again is hashed, which may take long.
+async fn recover_releases(app: App) {
+    if let Err(fault) = app.releases.recover().await {
+        tracing::warn!(%fault, "cannot look for releases");
+        app.errors.record(Failure::new("releases", fault));
+    }
+}
+
 async fn prune_hourly(app: App) {
     tokio::time::sleep(PRUNE_FIRST).await;
     loop {
         prune(&app.store, &app).await;
+        if let Err(fault) = app.releases.prune().await {
+            app.errors.record(Failure::new("prune", fault));
+        }
         tokio::time::sleep(PRUNE_EVERY).await;
     }
 }
 
 async fn prune(store: &Store, app: &App) {
     let retention = app.settings.borrow().retention.clone();
+    if let Err(fault) = app.operations.prune(retention.operations).await {
+        tracing::warn!(%fault, "cannot prune operations");
+        app.errors.record(Failure::new("prune", fault));
+    }
     match store.prune(retention).await {
         Ok(rows) => tracing::debug!(rows, "pruned"),
         Err(error) => {

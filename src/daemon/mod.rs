@@ -16,8 +16,10 @@ mod rehearsal;
 mod reload;
 mod roster;
 mod route;
+mod safekeeping;
 mod scratch_writer;
 mod server;
+mod ways;
 
 pub use app::{App, Control};
 pub use arenas::{ARENAS, VARIABLE as ARENAS_VARIABLE, start_with_few};

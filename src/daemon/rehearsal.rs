@@ -1,17 +1,20 @@
 //! The daemon's own reload and its own router, on a scratch fleet, so that readiness can see what they do to one.
 use super::{
     App, Control, Route,
-    boot::{kinds, unusable},
+    boot::{checklist_of, kinds, unusable},
     listen::Answer,
-    reload::{Fresh, Reloader, resolve},
+    reload::{Fresh, Reloader, Reread, releases_beside, resolve},
     roster::Roster,
+    safekeeping,
     server::Router,
+    ways,
 };
 use crate::{
     auth::{Approvals, Keyring, Meter, Trail},
     config::{self, Sources},
     errors::Errors,
     health::{Monitor, MonitorParts},
+    metrics::{Metrics, MetricsParts},
     readiness::{Answered, Question, Readiness, ReadinessParts, Reload, Reloaded, Serve, Served, Stage},
     resilience::Policies,
 };
@@ -128,11 +131,13 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
     let (digest_tx, config_digest) = watch::channel(String::new());
     let (policy_tx, policy) = watch::channel(Arc::new(policy));
     let sources = Sources::file(manifest.clone());
-    let reread = move || {
+    let reread: Reread = Arc::new(move |_| {
         let loaded = config::load(&sources, &kinds()).map_err(|problems| unusable(&problems))?;
         Ok(Fresh { settings: loaded.settings, digest: loaded.digest })
-    };
-    let readiness = Readiness::new(ReadinessParts {
+    });
+    let backups = safekeeping::of(&settings, Some(manifest.clone()), &paths, &store, &clock, &errors);
+    let parts = ReadinessParts {
+        kinds,
         settings: settings.clone(),
         config_file: Some(manifest.clone()),
         config_digest: config_digest.clone(),
@@ -146,12 +151,21 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         gate: None,
         reload: None,
         serve: None,
+        safekeeping: None,
         started: Arc::default(),
-    });
+    };
+    let releases = releases_beside(&parts, &reread);
+    let hands = ways::hands(&parts, &releases, &backups);
+    let readiness = Readiness::new(parts);
+    let checklist = checklist_of(&readiness, &backups, &settings, &store, &clock);
     let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
+    let (_hands, operations, ways) = ways::assemble(hands, &paths, &store, &errors);
+    // Of what is tried out, nothing is recorded.
+    let metrics =
+        Metrics::new(MetricsParts { settings: settings.clone(), store: store.clone(), clock: clock.clone() });
     App {
         settings,
         config_digest,
@@ -164,14 +178,20 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         supervisor,
         monitor,
         readiness,
+        releases,
+        checklist,
         keyring,
         meter,
         trail,
         approvals,
         errors,
+        operations,
+        ways,
+        backups,
+        metrics,
         control: Control::default(),
         reloader: Arc::new(Reloader {
-            reread: Arc::new(reread),
+            reread,
             settings: settings_tx,
             digest: digest_tx,
             policy: policy_tx,

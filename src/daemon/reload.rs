@@ -5,11 +5,13 @@ use crate::{
     agents::ApplyReport,
     auth::{Names, Policy},
     config::{AccessSettings, Settings},
+    deploy::{self, Releases, ReleasesParts},
     domain::{AgentName, Event, EventKind, Fault, FaultKind},
     errors::Failure,
+    readiness::ReadinessParts,
 };
 use serde::{Deserialize, Serialize};
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, watch};
 
 /// Reading may run a secret's program.
@@ -21,8 +23,26 @@ pub struct Fresh {
     pub digest: String,
 }
 
-/// Reads the same sources as at the start.
-pub type Reread = Arc<dyn Fn() -> Result<Fresh, Fault> + Send + Sync>;
+/// Reads the same sources as at the start, or with another file in the place of the manifest.
+pub type Reread = Arc<dyn Fn(Option<&Path>) -> Result<Fresh, Fault> + Send + Sync>;
+
+/// Releases know the same of the daemon as readiness does, and read the manifest as a reload would.
+pub fn releases_beside(parts: &ReadinessParts, reread: &Reread) -> Releases {
+    let reread = Arc::clone(reread);
+    Releases::new(ReleasesParts {
+        settings: parts.settings.clone(),
+        config_file: parts.config_file.clone(),
+        config_digest: parts.config_digest.clone(),
+        reread: Arc::new(move || {
+            let Fresh { settings, digest } = reread(None)?;
+            Ok(deploy::Fresh { settings, digest })
+        }),
+        paths: parts.paths.clone(),
+        store: parts.store.clone(),
+        supervisor: parts.supervisor.clone(),
+        clock: parts.clock.clone(),
+    })
+}
 
 /// What a reload did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +105,7 @@ impl App {
         let reread = Arc::clone(&reloader.reread);
         let file = self.config_file.clone();
         let read = tokio::task::spawn_blocking(move || {
-            let fresh = reread()?;
+            let fresh = reread(None)?;
             file.map_or(Ok(()), |file| kept_from_agents(&file, &fresh.settings))?;
             Ok::<_, Fault>(fresh)
         });
@@ -154,6 +174,7 @@ fn keep_what_must_stay(old: &Settings, mut new: Settings) -> (Settings, Vec<Stri
     keep("daemon.log.keep", old.daemon.log.keep == new.daemon.log.keep);
     keep("daemon.cgroups", old.daemon.cgroups == new.daemon.cgroups);
     keep("store", old.store == new.store);
+    keep("releases.dir", old.releases.dir == new.releases.dir);
     keep("access.socket_group", old.access.socket_group == new.access.socket_group);
     new.daemon.state_dir.clone_from(&old.daemon.state_dir);
     new.daemon.socket.clone_from(&old.daemon.socket);
@@ -161,6 +182,7 @@ fn keep_what_must_stay(old: &Settings, mut new: Settings) -> (Settings, Vec<Stri
     new.daemon.log.keep = old.daemon.log.keep;
     new.daemon.cgroups = old.daemon.cgroups;
     new.store = old.store.clone();
+    new.releases.dir.clone_from(&old.releases.dir);
     new.access.socket_group.clone_from(&old.access.socket_group);
     (new, waiting)
 }

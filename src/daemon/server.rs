@@ -106,6 +106,7 @@ impl Router {
             Err(fault) => (Err(fault), None),
         };
         let took_ms = began.elapsed().as_micros() as f64 / 1e3;
+        self.inner.app.metrics.requests().answered(outcome.as_ref().err().map(|fault| fault.kind));
         let mut reply = match outcome {
             Ok(body) => {
                 if writes {

@@ -48,6 +48,18 @@ pub enum Permission {
     /// Say yes or no to what somebody else wants to do.
     #[serde(rename = "approval.give")]
     ApprovalGive,
+    /// Make, verify and try out backups.
+    #[serde(rename = "backup.make")]
+    BackupMake,
+    /// Answer for what no machine can check before a deployment.
+    #[serde(rename = "checklist.attest")]
+    ChecklistAttest,
+    /// Record what could be deployed, and call one stable.
+    #[serde(rename = "release.manage")]
+    ReleaseManage,
+    /// Deploy, roll back, restore a backup, and stop what of it is under way.
+    #[serde(rename = "release.deploy")]
+    ReleaseDeploy,
 }
 
 impl Permission {
@@ -66,6 +78,10 @@ impl Permission {
         Self::ErrorResolve,
         Self::BreakerControl,
         Self::ApprovalGive,
+        Self::BackupMake,
+        Self::ChecklistAttest,
+        Self::ReleaseManage,
+        Self::ReleaseDeploy,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -84,6 +100,10 @@ impl Permission {
             Self::ErrorResolve => "error.resolve",
             Self::BreakerControl => "breaker.control",
             Self::ApprovalGive => "approval.give",
+            Self::BackupMake => "backup.make",
+            Self::ChecklistAttest => "checklist.attest",
+            Self::ReleaseManage => "release.manage",
+            Self::ReleaseDeploy => "release.deploy",
         }
     }
 
@@ -104,6 +124,10 @@ impl Permission {
             Self::ErrorResolve => "resolve, ignore and assign error groups",
             Self::BreakerControl => "trip and reset breakers",
             Self::ApprovalGive => "say yes or no to what somebody else wants to do",
+            Self::BackupMake => "make, verify and try out backups",
+            Self::ChecklistAttest => "answer for what no machine can check before a deployment",
+            Self::ReleaseManage => "record what could be deployed, and call one stable",
+            Self::ReleaseDeploy => "deploy, roll back, restore a backup, and cancel what of it is under way",
         }
     }
 }
@@ -148,6 +172,10 @@ impl Role {
                 P::ErrorResolve,
                 P::BreakerControl,
                 P::ApprovalGive,
+                P::BackupMake,
+                P::ChecklistAttest,
+                P::ReleaseManage,
+                P::ReleaseDeploy,
             ],
             Self::Admin => P::ALL,
             Self::Agent => &[P::AgentReport],

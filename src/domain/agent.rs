@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{path::Path, sync::Arc};
 
-use super::{AgentName, InstanceId, Principal, Separation};
+use super::{AgentName, InstanceId, Principal, ReleaseId, Separation};
 
 /// Where one instance, or an agent as a whole, stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -179,6 +179,9 @@ pub struct InstanceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_exit: Option<ExitReport>,
     pub separation: Separation,
+    /// Whose artifact its process was started from; none where that is no release's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseId>,
 }
 
 /// One agent with its instances, as a snapshot.
@@ -246,6 +249,8 @@ pub struct InstanceRecord {
     /// Digest of the settings it was started with: adopted only while they are the same.
     pub spec_digest: String,
     pub was_ready: bool,
+    /// Whose artifact it was started from.
+    pub release: Option<ReleaseId>,
 }
 
 /// Why the fleet is held off, whatever the file says.

@@ -23,6 +23,10 @@ pub enum EventKind {
     WaiverRevoked,
     BreakerOpened,
     BreakerClosed,
+    OperationBegun,
+    /// After a restart of agentd.
+    OperationResumed,
+    OperationEnded,
 }
 
 /// One thing that happened. `seq` is given by the store; 0 before it is stored.

@@ -5,18 +5,24 @@ mod allowance;
 mod application;
 mod approval;
 mod audit;
+mod backup;
 mod breaker;
+mod checklist;
 mod credential;
+mod distribution;
 mod error_group;
 mod event;
 mod fault;
 mod health;
+mod metric;
 mod name;
 mod network;
+mod operation;
 mod principal;
 mod quantity;
 mod readiness;
 mod reading;
+mod release;
 #[cfg(test)]
 pub mod sample;
 mod spike;
@@ -24,6 +30,7 @@ mod status;
 mod store;
 mod text;
 mod waiver;
+mod way;
 
 pub use access::{Caller, Clients, Identity, Permission, Role, Separation};
 pub use agent::{
@@ -37,8 +44,14 @@ pub use audit::{
     Act, AuditBreak, AuditEntry, AuditEvent, AuditFilter, AuditOutcome, AuditStanding, AuditVerdict, Audited,
     BreakKind, Digest,
 };
+pub use backup::{
+    BackupEntry, BackupFile, BackupId, BackupManifest, BackupStanding, Content, Drill, EncryptedBy,
+    Encryption, Part, SCHEDULE, TableContent, Verified,
+};
 pub use breaker::{BreakerRecord, BreakerState, BreakerStatus, BreakerTrip, PolicyTerms};
+pub use checklist::{Attestation, Checklist, EvidenceFile, Phase};
 pub use credential::{ApiKey, Holds, Session};
+pub use distribution::Distribution;
 pub use error_group::{
     Alike, ErrorAlarm, ErrorFilter, ErrorGroup, ErrorPattern, ErrorState, HOURS_SHOWN, Ignored, Occurrence,
     PatternBy, Resolution, Tally, hour_of,
@@ -46,16 +59,29 @@ pub use error_group::{
 pub use event::{Event, EventKind};
 pub use fault::{Fault, FaultCategory, FaultKind, FaultSeverity, Fingerprint, Nature, pattern};
 pub use health::{Observation, ProbeResult, ProbeRole, ProbeState, ProbeStatus, ProbeTransition};
+pub use metric::{
+    Labels, Measure, MetricKind, MetricSeries, MetricUnit, Numbers, Point, Stat, Summary, rounded,
+};
 pub use name::{AgentName, InstanceId, RunId};
 pub use network::Network;
+pub use operation::{
+    CancelWish, Due, OnFailure, Operation, OperationEvent, OperationId, OperationPlan, OperationState,
+    OperationStep, OperationSummary, PlannedStep, Reason, StepName, StepState,
+};
 pub use principal::{CorrelationId, Means, Principal, PrincipalKind};
 pub use quantity::{ByteSize, Period};
 pub use readiness::{
     Category, CategoryScore, Finding, Interval, Outcome, Report, RunState, RunSummary, Severity, Verdict,
 };
 pub use reading::{moment, percent};
+pub use release::{
+    Artifact, Migration, PlannedMove, Release, ReleaseId, ReleaseMove, ReleaseRank, ReleaseStanding,
+    ReleaseState, ReleasedAgent, ReleasedConfig, ReleasedReadiness, Revision, expendable, plan_move,
+    previous_stable,
+};
 pub use spike::{LEAST_HISTORY, MOST_HISTORY, Spike, SpikeRule, spike};
 pub use status::{DaemonStatus, FleetVerdict, LastValidation, StatusReport, TierStatus};
 pub use store::{Percentiles, StoreStats};
 pub use text::{nearest, one_line, visible};
 pub use waiver::{Affected, Comparison, Demands, FailOn, Standing, Waived, Waiver};
+pub use way::{Course, WayKind, WayPlan, WayStep};

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-use super::{Affected, Comparison, Demands, RunId, Waived, Waiver};
+use super::{Affected, Checklist, Comparison, Demands, Phase, RunId, Waived, Waiver};
 
 /// The eight categories of document 000, in print order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -229,6 +229,25 @@ pub struct Report {
     pub unmet: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Comparison>,
+    /// Present in a report of the checklist: a deploy-check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checklist: Option<Checklist>,
+}
+
+impl Report {
+    /// The verdict as this kind of report calls it: a checklist says go or no-go.
+    pub fn verdict_word(&self) -> &'static str {
+        match (self.verdict, &self.checklist) {
+            (Verdict::Ready, Some(_)) => "GO",
+            (Verdict::NotReady, Some(_)) => "NO-GO",
+            (verdict, _) => verdict.as_str(),
+        }
+    }
+
+    /// What was run, as a list of runs and the audit trail call it.
+    pub fn subject(&self) -> &'static str {
+        if self.checklist.is_some() { "deploy-check" } else { "validation" }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -252,4 +271,7 @@ pub struct RunSummary {
     pub score: Option<Interval>,
     pub coverage: Option<f64>,
     pub partial: bool,
+    /// Of a run of the checklist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
 }

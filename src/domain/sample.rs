@@ -102,6 +102,7 @@ pub fn rich() -> Report {
         score_without_waived: Some(Interval { low: 43.0, high: 68.0 }),
         demands: Demands { fail_under: Some(90.0), fail_on: Some(FailOn::Regressed) },
         unmet: vec!["the score is 41.25 at least, under the 90 that was asked for".into()],
+        checklist: None,
         baseline: Some(Comparison {
             against: "run 11".into(),
             change: -4.5,

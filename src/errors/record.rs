@@ -3,11 +3,12 @@
 use super::{Failure, Redactor, pending::Pending};
 use crate::{
     config::ErrorSettings,
-    domain::{Alike, ErrorAlarm, Fingerprint, Occurrence, SpikeRule, Tally},
+    domain::{Alike, ErrorAlarm, FaultCategory, Fingerprint, Occurrence, SpikeRule, Tally},
     resilience::Clock,
     store::{ErrorBounds, Store, StoreError, StoreErrorKind},
 };
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -50,6 +51,8 @@ struct Inner {
 struct Desk {
     settings: ErrorSettings,
     pending: Pending,
+    /// Recorded in this daemon's life.
+    recorded: BTreeMap<FaultCategory, u64>,
     /// Somebody is on the way to write what is pending.
     expected: bool,
     /// The alarm of a moment: commits of the store and hour.
@@ -59,8 +62,13 @@ struct Desk {
 impl Errors {
     /// Writes on the runtime that it is opened on; without one, only when it is told to.
     pub fn open(settings: &ErrorSettings, store: Store, clock: Clock) -> Self {
-        let desk =
-            Desk { settings: settings.clone(), pending: Pending::default(), expected: false, alarm: None };
+        let desk = Desk {
+            settings: settings.clone(),
+            pending: Pending::default(),
+            recorded: BTreeMap::new(),
+            expected: false,
+            alarm: None,
+        };
         Self(Arc::new(Inner {
             store,
             clock,
@@ -148,6 +156,11 @@ impl Errors {
         alarm
     }
 
+    /// How many of each category were recorded since this was opened, written or not.
+    pub fn recorded(&self) -> BTreeMap<FaultCategory, u64> {
+        self.desk().recorded.clone()
+    }
+
     /// Failures that no store would take any more; 0 while the daemon runs.
     pub fn lost(&self) -> u64 {
         self.0.lost.load(Ordering::Relaxed)
@@ -161,6 +174,7 @@ impl Errors {
         }
         let mut desk = self.desk();
         let samples = desk.settings.samples as usize;
+        *desk.recorded.entry(alike.category).or_default() += 1;
         desk.pending.add(alike, hint, sample, samples);
         if desk.expected {
             return;

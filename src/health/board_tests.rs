@@ -42,6 +42,7 @@ fn agent(name: &str, depends_on: &[&str], state: AgentState, generation: u64) ->
             restarts: 0,
             last_exit: None,
             separation: Separation::None,
+            release: None,
         }],
     })
 }

@@ -30,6 +30,6 @@ pub use miss::Miss;
 pub use monitor::{Monitor, MonitorParts};
 pub use net::connect;
 pub use policies::{policies_of, standing, terms};
-pub use probe::inspect_postgres;
+pub use probe::{Asker, Head, inspect_postgres};
 pub use target::Target;
 pub use want::{TextWant, Want};

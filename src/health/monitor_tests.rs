@@ -93,6 +93,7 @@ fn agent(name: &str, probes: &[ProbeSettings], port: Option<u16>) -> (AgentSetti
             restarts: 0,
             last_exit: None,
             separation: Separation::None,
+            release: None,
         }],
     };
     (serde_json::from_value(declared).expect("settings"), Arc::new(status))

@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use std::{sync::Arc, time::Duration};
 
 /// Asks all attempts of a declared check.
-pub type Run<E> = Box<dyn for<'a> Fn(&'a E) -> BoxFuture<'a, Found> + Send + Sync>;
+pub type Run<E = Evidence> = Box<dyn for<'a> Fn(&'a E) -> BoxFuture<'a, Found> + Send + Sync>;
 
 /// A check of the operator's own, ready to be asked.
 pub struct Declared<E: 'static = Evidence> {
@@ -14,6 +14,8 @@ pub struct Declared<E: 'static = Evidence> {
     pub hint: Option<String>,
     /// The longest that all its attempts take.
     pub longest: Duration,
+    /// It measures time or load, so it runs when the others are done, and alone.
+    pub quiet: bool,
     pub run: Run<E>,
 }
 
@@ -32,7 +34,10 @@ impl<E> Asked<E> {
 
     /// Runs when the others are done, and alone.
     pub fn quiet(&self) -> bool {
-        matches!(self, Self::BuiltIn(check) if check.quiet)
+        match self {
+            Self::BuiltIn(check) => check.quiet,
+            Self::Declared(check) => check.quiet,
+        }
     }
 
     /// A declared check keeps to its own timeouts, which are checked with the manifest; this cuts what does not.

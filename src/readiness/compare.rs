@@ -168,6 +168,7 @@ mod tests {
             demands: Demands::default(),
             unmet: Vec::new(),
             baseline: None,
+            checklist: None,
         }
     }
 

@@ -47,7 +47,11 @@ pub async fn conduct(
         still_there(parts);
     }
     // As they are now, so that one revoked meanwhile speaks for nothing.
-    let waivers = parts.store.waivers(started_at.checked_sub(REMEMBERED).ok()).await?;
+    // None speaks for an item of the checklist: an attestation does, or nothing.
+    let waivers = match &run.checklist {
+        None => parts.store.waivers(started_at.checked_sub(REMEMBERED).ok()).await?,
+        Some(_) => Vec::new(),
+    };
     let mut report = judge(run, selection, findings, waivers, judged_at);
     report.environment.clone_from(&settings.environment);
     report.config_digest = config_digest;
@@ -62,9 +66,10 @@ pub async fn conduct(
     // From here on it is too late to call it off.
     parts.store.finish_run(run.act.clone(), report.clone()).await?;
     let text = format!(
-        "validation {}: {}, {:.2} to {:.2} of 100",
+        "{} {}: {}, {:.2} to {:.2} of 100",
+        report.subject(),
         report.run,
-        report.verdict.as_str(),
+        report.verdict_word(),
         report.score.low,
         report.score.high
     );
@@ -143,6 +148,7 @@ fn judge(
         demands: run.demands,
         unmet: Vec::new(),
         baseline: None,
+        checklist: run.checklist.clone(),
     }
 }
 
@@ -198,6 +204,7 @@ mod tests {
             total: 2,
             as_of: None,
             demands: Demands::default(),
+            checklist: None,
             uid: 0,
             act: crate::store::act(),
             called_off: std::sync::OnceLock::new(),
@@ -205,7 +212,7 @@ mod tests {
             log: watch::Sender::new(Log::default()),
         };
         let categories = Category::ALL.iter().map(|c| (*c, 10.0, *c == Category::Security)).collect();
-        let terms = Terms { categories, bar: 85.0, partial: true };
+        let terms = Terms { categories, bar: 85.0, partial: true, checklist: false };
         let waiver = Waiver {
             id: 3,
             check: "SE-001".into(),

@@ -130,7 +130,13 @@ mod tests {
                 Found::fail("not as wanted")
             })
         });
-        Asked::Declared(Arc::new(Declared { info, hint: Some("start it".into()), longest, run }))
+        Asked::Declared(Arc::new(Declared {
+            info,
+            hint: Some("start it".into()),
+            longest,
+            quiet: false,
+            run,
+        }))
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,12 +1,12 @@
 //! What checks may look at: a read-only view of the running system. Each look happens once a run, so that all checks
 //! of a run judge the same moment.
 use super::{
-    Gate, Ground, ReadinessParts, Reload, Reread, Serve, Started,
+    Gate, Ground, ReadinessParts, Reload, Reread, Safekeeping, Serve, Started,
     references::{self, Followed},
 };
 use crate::{
     agents::Supervisor,
-    config::{AgentSettings, Paths, Settings, appraise},
+    config::{AgentSettings, Kinds, Paths, Settings, appraise},
     domain::{FleetSnapshot, InstanceId, ProbeStatus},
     health::Monitor,
     resilience::Clock,
@@ -25,6 +25,7 @@ pub struct Evidence {
     pub config_file: Option<PathBuf>,
     /// Digest of the settings in force.
     pub config_digest: String,
+    pub kinds: fn() -> Kinds,
     pub reread: Reread,
     pub paths: Paths,
     pub store: Store,
@@ -38,6 +39,7 @@ pub struct Evidence {
     pub started: Option<Started>,
     pub reload: Option<Arc<dyn Reload>>,
     pub serve: Option<Arc<dyn Serve>>,
+    pub safekeeping: Option<Arc<dyn Safekeeping>>,
     /// Where controls are exercised, away from the real ones.
     pub ground: Ground,
     /// As long as a check may look, it may also start something scratch.
@@ -53,6 +55,7 @@ impl Evidence {
             settings: parts.settings.borrow().clone(),
             config_file: parts.config_file.clone(),
             config_digest: parts.config_digest.borrow().clone(),
+            kinds: parts.kinds,
             reread: parts.reread.clone(),
             paths: parts.paths.clone(),
             store: parts.store.clone(),
@@ -65,6 +68,7 @@ impl Evidence {
             started: parts.started.get().copied(),
             reload: parts.reload.clone(),
             serve: parts.serve.clone(),
+            safekeeping: parts.safekeeping.clone(),
             ground,
             fleet: OnceLock::new(),
             probes: OnceLock::new(),

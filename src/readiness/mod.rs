@@ -18,6 +18,7 @@ mod references;
 mod reload;
 mod report;
 mod request;
+mod safekeeping;
 mod score;
 mod scratch_fleet;
 mod select;
@@ -34,16 +35,19 @@ mod verify;
 mod waiver;
 mod waiving;
 
+pub use asked::{Declared, Run};
 pub use check::{Check, CheckInfo, Found, Proof};
 pub use checks::way_to;
 pub use claim::{Claim, claim};
 pub use compare::{Change, Move, State, changes, compare};
+pub use declared::declare;
 pub use evidence::Evidence;
 pub use gate::{Gate, GateAnswer};
 pub use proof::{Ground, Plot};
 pub use reload::{Reload, Reloaded, Stage};
 pub use report::{REPORTERS, Reporter, parse, schema};
 pub use request::{Baseline, RunRequest};
+pub use safekeeping::Safekeeping;
 pub use score::{Scored, Terms, agrees, recompute, score};
 pub use scratch_fleet::ScratchFleet;
 pub use serve::{Answered, Question, Serve, Served};
@@ -57,5 +61,6 @@ pub fn kinds() -> crate::config::Kinds {
         agents: crate::agents::Supervisor::kinds(),
         probes: crate::health::Monitor::kinds(),
         checks: declared::DECLARED.iter().map(|entry| entry.kind).collect(),
+        items: Vec::new(),
     }
 }

@@ -23,6 +23,8 @@ pub struct Terms {
     pub categories: Vec<(Category, f64, bool)>,
     pub bar: f64,
     pub partial: bool,
+    /// What is required decides alone: no category need be covered, and its bar is 0.
+    pub checklist: bool,
 }
 
 /// What follows from the findings.
@@ -83,7 +85,15 @@ pub fn recompute(report: &Report) -> Scored {
     let categories = report.categories.iter().map(|c| (c.category, c.weight, c.asked)).collect();
     let mut findings = report.findings.clone();
     waiver::apply(&mut findings, &report.waivers, waiver::judged_at(report));
-    score(&findings, &Terms { categories, bar: report.bar, partial: report.partial })
+    score(
+        &findings,
+        &Terms {
+            categories,
+            bar: report.bar,
+            partial: report.partial,
+            checklist: report.checklist.is_some(),
+        },
+    )
 }
 
 /// Does the report say of itself what its findings amount to?
@@ -160,7 +170,11 @@ fn judge(
     let mut against = Vec::new();
     let mut unsure = Vec::new();
     for finding in findings.iter().filter(binding) {
-        let what = if finding.severity == Severity::Blocker { "gate" } else { "check" };
+        let what = match finding.severity {
+            _ if terms.checklist => "item",
+            Severity::Blocker => "gate",
+            Severity::Major | Severity::Minor => "check",
+        };
         let Finding { id, title, outcome, summary, .. } = finding;
         match outcome {
             // Somebody answers for it. It lifts no more than this: the points are not earned.
@@ -175,7 +189,7 @@ fn judge(
     if score.high < bar {
         against.push(format!("the score is at most {:.2}, under the bar of {bar}", score.high));
     }
-    for category in categories.iter().filter(|c| c.asked) {
+    for category in categories.iter().filter(|c| c.asked && !terms.checklist) {
         let name = category.category;
         if category.checks == 0 {
             unsure.push(format!("category {name} is unmeasured: no check exists for this category yet"));

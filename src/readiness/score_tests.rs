@@ -33,7 +33,7 @@ fn finding(category: Category, severity: Severity, weight: u32, outcome: Outcome
 }
 
 fn terms(bar: f64) -> Terms {
-    Terms { categories: vec![], bar, partial: false }
+    Terms { categories: vec![], bar, partial: false, checklist: false }
 }
 
 /// One finding in every category, all with the same outcome.
@@ -43,7 +43,7 @@ fn everywhere(severity: Severity, outcome: Outcome) -> Vec<Finding> {
 
 fn only(category: Category) -> Terms {
     let categories = Category::ALL.iter().map(|c| (*c, 10.0, *c == category)).collect();
-    Terms { categories, bar: 85.0, partial: true }
+    Terms { categories, bar: 85.0, partial: true, checklist: false }
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn weights_that_are_no_weights_never_help() {
         let categories = Category::ALL.iter().map(|c| (*c, weight, true)).collect();
         let scored = score(
             &everywhere(Severity::Blocker, Outcome::Pass),
-            &Terms { categories, bar: 85.0, partial: false },
+            &Terms { categories, bar: 85.0, partial: false, checklist: false },
         );
         assert_eq!((scored.score, scored.verdict), (UNKNOWN, Verdict::Inconclusive), "weight {weight}");
     }
@@ -215,6 +215,7 @@ fn report(findings: Vec<Finding>, scored: Scored, bar: f64) -> Report {
         demands: Demands::default(),
         unmet: Vec::new(),
         baseline: None,
+        checklist: None,
     }
 }
 
@@ -235,6 +236,7 @@ fn any_terms() -> impl Strategy<Value = Terms> {
                 .collect(),
             bar,
             partial,
+            checklist: false,
         },
     )
 }

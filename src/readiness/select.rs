@@ -56,7 +56,51 @@ pub fn select(
             .hint("`agentctl check list` shows every check"));
     }
     let partial = !not_run.is_empty() || categories.iter().any(|(.., asked)| !asked);
-    Ok(Selection { checks, not_run, terms: Terms { categories, bar: settings.bar, partial } })
+    Ok(Selection {
+        checks,
+        not_run,
+        terms: Terms { categories, bar: settings.bar, partial, checklist: false },
+    })
+}
+
+/// Of a checklist's items, in their order; what is named here is an item or a group of theirs.
+pub fn listed(items: &[Arc<Declared>], only: &[String], skip: &[String]) -> Result<Selection, Fault> {
+    let groups =
+        || Category::ALL.iter().filter(|group| items.iter().any(|item| item.info.category == **group));
+    let known = || items.iter().map(|item| item.info.id.as_str()).chain(groups().map(|group| group.as_str()));
+    for name in only.iter().chain(skip) {
+        if !known().any(|known| known.eq_ignore_ascii_case(name)) {
+            let hint = match crate::domain::nearest(name, known()) {
+                Some(near) => {
+                    format!("did you mean `{near}`? `agentctl deploy-check items` shows every item")
+                }
+                None => "`agentctl deploy-check items` shows every item, with its phases".into(),
+            };
+            let message =
+                format!("cannot find an item or a group called `{}` in this phase", name.escape_debug());
+            return Err(Fault::usage(message).hint(hint));
+        }
+    }
+    let named = |list: &[String], item: &Declared| {
+        let names = [item.info.id.as_str(), item.info.category.as_str()];
+        list.iter().any(|given| names.iter().any(|name| name.eq_ignore_ascii_case(given)))
+    };
+    let (asked, left): (Vec<_>, Vec<_>) =
+        items.iter().partition(|item| (only.is_empty() || named(only, item)) && !named(skip, item));
+    if asked.is_empty() {
+        return Err(Fault::usage("cannot check: --skip leaves nothing of what --only names")
+            .hint("`agentctl deploy-check items` shows every item"));
+    }
+    let share = |group: Category| (group, 1.0, asked.iter().any(|item| item.info.category == group));
+    let terms = Terms {
+        categories: Category::ALL.into_iter().map(share).collect(),
+        bar: 0.0,
+        partial: !left.is_empty(),
+        checklist: true,
+    };
+    let not_run = left.iter().map(|item| item.info.id.clone()).collect();
+    let checks = asked.into_iter().map(|item| Asked::Declared(Arc::clone(item))).collect();
+    Ok(Selection { checks, not_run, terms })
 }
 
 /// The fault for a name that is neither a check nor a category, with the nearest one.

@@ -1,17 +1,17 @@
 //! Runs validations for the daemon: one at a time, followed by cursor, kept by the store.
 use super::{
-    CheckInfo, Gate, Reload, RunRequest, Serve,
+    CheckInfo, Declared, Evidence, Found, Gate, Reload, RunRequest, Safekeeping, Serve,
     aside::Aside,
     checks::{self, CATEGORIES},
     conduct::{conduct, scratch},
     declared,
-    request::without_report,
-    select,
+    request::{Against, without_report},
+    select::{self, Selection},
 };
 use crate::{
     agents::Supervisor,
-    config::{CheckSettings, Paths, Settings},
-    domain::{Act, AuditOutcome, Caller, Demands, Fault, FaultKind, Finding, Report, Role, RunId},
+    config::{CheckSettings, Kinds, Paths, Settings},
+    domain::{Act, AuditOutcome, Caller, Checklist, Demands, Fault, FaultKind, Finding, Report, Role, RunId},
     errors::{Errors, Failure},
     health::Monitor,
     resilience::Clock,
@@ -41,6 +41,8 @@ pub struct ReadinessParts {
     /// The manifest on disk, to compare with what runs.
     pub config_file: Option<PathBuf>,
     pub config_digest: watch::Receiver<String>,
+    /// Every kind that a manifest may name, those of rooms above too.
+    pub kinds: fn() -> Kinds,
     /// Digest of the manifest as it stands on disk now, read from the same sources as at the start. It may block.
     pub reread: Reread,
     pub paths: Paths,
@@ -57,6 +59,8 @@ pub struct ReadinessParts {
     pub reload: Option<Arc<dyn Reload>>,
     /// The daemon's own gate and routes, to be asked on scratch ground; without it those checks cannot measure.
     pub serve: Option<Arc<dyn Serve>>,
+    /// Where backups are made and tried out; `boot` supplies it.
+    pub safekeeping: Option<Arc<dyn Safekeeping>>,
 }
 
 /// When the daemon began to start and how long it took until it answered.
@@ -102,6 +106,8 @@ pub(super) struct Run {
     pub total: u32,
     pub as_of: Option<Timestamp>,
     pub demands: Demands,
+    /// Of a run of the checklist.
+    pub checklist: Option<Checklist>,
     /// Who started it.
     pub uid: u32,
     /// Its beginning, as the audit trail knows it.
@@ -110,6 +116,15 @@ pub(super) struct Run {
     pub called_off: OnceLock<Act>,
     pub cancel: CancellationToken,
     pub log: watch::Sender<Log>,
+}
+
+/// A run that is about to begin.
+struct Order {
+    selection: Selection,
+    against: Option<Against>,
+    as_of: Option<Timestamp>,
+    demands: Demands,
+    checklist: Option<Checklist>,
 }
 
 #[derive(Default)]
@@ -142,17 +157,42 @@ impl Readiness {
         let declared = declared::declared(&settings);
         let selection = select::select(CATEGORIES, &declared, &request, &settings.readiness)?;
         let against = request.against(&self.inner.parts.store, &settings.environment).await?;
+        let RunRequest { as_of, demands, .. } = request;
+        self.launch(Order { selection, against, as_of, demands, checklist: None }, caller, act).await
+    }
+
+    /// The same for the items of a checklist: one run at a time, whichever it is.
+    pub async fn start_list(
+        &self,
+        items: &[Arc<Declared>],
+        checklist: Checklist,
+        request: RunRequest,
+        caller: &Caller,
+        act: Act,
+    ) -> Result<RunId, Fault> {
+        let settings = self.inner.parts.settings.borrow().clone();
+        request.verify(&settings.environment, self.inner.parts.clock.now())?;
+        let selection = select::listed(items, &request.only, &request.skip)?;
+        let RunRequest { as_of, demands, .. } = request;
+        let order = Order { selection, against: None, as_of, demands, checklist: Some(checklist) };
+        self.launch(order, caller, act).await
+    }
+
+    async fn launch(&self, order: Order, caller: &Caller, act: Act) -> Result<RunId, Fault> {
+        let Order { selection, against, as_of, demands, checklist } = order;
         let place = Place::take(&self.inner)?;
         let aside = Aside::new()?;
-        let environment = settings.environment.clone();
+        let environment = self.inner.parts.settings.borrow().environment.clone();
         let store = &self.inner.parts.store;
-        let id = store.begin_run(act.clone(), environment, selection.terms.partial).await?;
+        let phase = checklist.as_ref().map(|list| list.phase);
+        let id = store.begin_run_of(act.clone(), environment, selection.terms.partial, phase).await?;
         let total = u32::try_from(selection.checks.len()).unwrap_or(u32::MAX);
         let run = Arc::new(Run {
             id,
             total,
-            as_of: request.as_of,
-            demands: request.demands,
+            as_of,
+            demands,
+            checklist,
             uid: caller.identity.uid,
             act,
             called_off: OnceLock::new(),
@@ -218,8 +258,7 @@ impl Readiness {
                 .hint("`agentctl validate list` shows the runs there are")
         };
         let Some(run) = known else {
-            let runs = self.inner.parts.store.runs(u32::MAX).await?;
-            let state = runs.iter().find(|run| run.run == id).map(|run| run.state);
+            let state = self.inner.parts.store.run(id).await?.map(|run| run.state);
             return Err(if state.is_some() { over("it has ended") } else { without_report(id, None) });
         };
         if run.log.borrow().end.is_some() {
@@ -259,6 +298,17 @@ impl Readiness {
         Ok(())
     }
 
+    /// One built-in check by its id, asked by whoever has evidence; none if there is no such.
+    pub async fn ask(id: &str, evidence: &Evidence) -> Option<Found> {
+        let check = checks::all().find(|check| check.id.eq_ignore_ascii_case(id))?;
+        Some((check.run)(evidence).await)
+    }
+
+    /// Does it measure time or load, so that nothing else may run meanwhile?
+    pub fn is_quiet(id: &str) -> bool {
+        checks::all().any(|check| check.quiet && check.id.eq_ignore_ascii_case(id))
+    }
+
     /// Every built-in check, in print order.
     pub fn checks() -> Vec<CheckInfo> {
         checks::all().map(super::Check::info).collect()
@@ -295,8 +345,8 @@ impl Readiness {
                 report: Some(report),
             });
         }
-        let runs = self.inner.parts.store.runs(u32::MAX).await?;
-        Err(without_report(run, runs.iter().find(|summary| summary.run == run).map(|summary| summary.state)))
+        let known = self.inner.parts.store.run(run).await?;
+        Err(without_report(run, known.map(|summary| summary.state)))
     }
 }
 

@@ -56,6 +56,7 @@ pub async fn bench_in(home: TempDir) -> Bench {
         policies: Policies::new(clock.clone()),
     });
     let parts = ReadinessParts {
+        kinds: crate::readiness::kinds,
         settings: watch::channel(settings).1,
         config_file: None,
         config_digest: watch::channel("abc".to_owned()).1,
@@ -72,6 +73,7 @@ pub async fn bench_in(home: TempDir) -> Bench {
         gate: None,
         reload: None,
         serve: None,
+        safekeeping: None,
         started: Arc::default(),
     };
     Bench { readiness: Readiness::new(parts), store, home, on_disk }

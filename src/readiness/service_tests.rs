@@ -20,6 +20,7 @@ impl Bench {
             total: 2,
             as_of: None,
             demands: Demands::default(),
+            checklist: None,
             uid: 1000,
             act: act(),
             called_off: OnceLock::new(),

@@ -13,7 +13,7 @@ const TRIES: u32 = 4;
 pub async fn undisturbed<F: Future<Output = Found>>(exercise: impl Fn() -> F) -> Found {
     let mut told = Vec::new();
     loop {
-        let (found, late) = watched(exercise()).await;
+        let (found, late) = watched(Box::pin(exercise())).await;
         let disturbed = found.outcome != Outcome::Pass && late > LATE;
         if disturbed {
             told.push(format!("held again: this machine was up to {} ms late", late.as_millis()));

@@ -16,7 +16,10 @@ fn made(mut report: Report, mut findings: Vec<Finding>) -> Report {
     waiver::apply(&mut report.findings, &report.waivers, day);
     report.partial = true;
     let categories = Category::ALL.iter().map(|c| (*c, 12.5, *c != Category::Performance)).collect();
-    let scored = score(&report.findings, &Terms { categories, bar: report.bar, partial: report.partial });
+    let scored = score(
+        &report.findings,
+        &Terms { categories, bar: report.bar, partial: report.partial, checklist: false },
+    );
     report.categories = scored.categories;
     report.score = scored.score;
     report.coverage = scored.coverage;

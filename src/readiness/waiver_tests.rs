@@ -157,6 +157,7 @@ fn report(findings: Vec<Finding>, waivers: Vec<Waiver>, second: i64) -> Report {
         demands: Demands::default(),
         unmet: Vec::new(),
         baseline: None,
+        checklist: None,
     }
 }
 
@@ -164,7 +165,7 @@ fn report(findings: Vec<Finding>, waivers: Vec<Waiver>, second: i64) -> Report {
 type Touch = fn(&mut Report);
 
 fn terms() -> Terms {
-    Terms { categories: vec![], bar: 85.0, partial: false }
+    Terms { categories: vec![], bar: 85.0, partial: false, checklist: false }
 }
 
 /// Ninety-nine points everywhere, and one gate that fails.
@@ -269,7 +270,7 @@ proptest! {
         waivers in prop::collection::vec(any_waiver(), 0..8),
         partial: bool, bar in 0.0..100.0_f64,
     ) {
-        let terms = Terms { categories: vec![], bar, partial };
+        let terms = Terms { categories: vec![], bar, partial, checklist: false };
         let before = score(&findings, &terms);
         let mut waived = findings.clone();
         apply(&mut waived, &waivers, at(150));

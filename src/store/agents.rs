@@ -1,7 +1,7 @@
 //! What must outlive the daemon of an agent: the processes it spawned, and what the operator wished.
 use super::{
     Store,
-    columns::{from_time, integer, number, time},
+    columns::{from_time, integer, number, optional_word, time},
     error::Result,
 };
 use crate::domain::{AgentName, Desire, InstanceId, InstanceRecord, UidGrant};
@@ -40,8 +40,8 @@ impl Store {
             connection
                 .prepare_cached(
                     "INSERT OR REPLACE INTO instances
-                     (agent, replica, pid, pid_start, boot_id, started_at, port, spec_digest, was_ready)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                     (agent, replica, pid, pid_start, boot_id, started_at, port, spec_digest, was_ready, release)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                 )?
                 .execute(params![
                     record.id.agent.as_str(),
@@ -53,6 +53,7 @@ impl Store {
                     record.port,
                     record.spec_digest,
                     record.was_ready,
+                    record.release.map(|release| release.to_string()),
                 ])?;
             Ok(())
         })
@@ -107,7 +108,7 @@ impl Store {
 
 fn instances(connection: &Connection) -> rusqlite::Result<Vec<InstanceRecord>> {
     let mut query = connection.prepare_cached(
-        "SELECT agent, replica, pid, pid_start, boot_id, started_at, port, spec_digest, was_ready
+        "SELECT agent, replica, pid, pid_start, boot_id, started_at, port, spec_digest, was_ready, release
          FROM instances ORDER BY agent, replica",
     )?;
     query.query_map([], instance)?.collect()
@@ -146,6 +147,7 @@ fn instance(row: &Row<'_>) -> rusqlite::Result<InstanceRecord> {
         port: row.get(6)?,
         spec_digest: row.get(7)?,
         was_ready: row.get(8)?,
+        release: optional_word(row, 9)?,
     })
 }
 
@@ -165,6 +167,7 @@ mod tests {
             port: Some(8080),
             spec_digest: "d".into(),
             was_ready: true,
+            release: None,
         }
     }
 

@@ -11,6 +11,7 @@ mod retention;
 mod verify;
 
 pub use anchoring::Pulse;
+pub(in crate::store) use offline::look;
 pub use offline::{AuditFiles, ExportLine, ExportRow, verify_audit_export, verify_audit_files};
 pub use query::AuditPage;
 
@@ -209,6 +210,11 @@ pub(super) fn held_below(files: &AuditFiles, seq: u64) -> u64 {
     let known = key::look(&files.key).ok().and_then(|key| anchors::Anchors::read(&files.anchors, &key).ok());
     let lines = known.map(|known| known.lines).unwrap_or_default();
     lines.iter().map(|anchor| anchor.seq).filter(|held| *held < seq).max().unwrap_or(0)
+}
+
+/// The lines of the anchors that speak of no row after this one: what a copy of the rows up to there is held by.
+pub(super) fn anchors_up_to(path: &Path, seq: u64) -> std::io::Result<Vec<u8>> {
+    anchors::up_to(path, seq)
 }
 
 /// Number and hash of the newest row; 0 where there is none.

@@ -148,6 +148,10 @@ impl Store {
         &self.0.clock
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.0.path
+    }
+
     pub(super) fn backups(&self) -> &Path {
         &self.0.backups
     }

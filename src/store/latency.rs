@@ -1,6 +1,7 @@
 //! How long things take, kept as a histogram: a mean hides the one query in a hundred that hurts.
-//! Two significant figures from 1 µs to 100 s cost about 10 KiB each and never grow.
-use crate::domain::Percentiles;
+//! Two significant figures from 1 µs to 100 s cost about 10 KiB each and never grow. One is of all since the start, one
+//! of what came since it was last taken.
+use crate::domain::{Distribution, Percentiles};
 use hdrhistogram::Histogram;
 use std::{
     sync::{Mutex, PoisonError},
@@ -9,12 +10,20 @@ use std::{
 
 const LONGEST_US: u64 = 100_000_000;
 
-pub(super) struct Latency(Mutex<Histogram<u32>>);
+pub(super) struct Latency(Mutex<Histograms>);
+
+struct Histograms {
+    all: Histogram<u32>,
+    since_taken: Histogram<u32>,
+}
 
 impl Default for Latency {
     fn default() -> Self {
-        let histogram = Histogram::new_with_bounds(1, LONGEST_US, 2);
-        Self(Mutex::new(histogram.expect("1 < LONGEST_US / 2 and 2 <= 5: the only ways it can refuse")))
+        let histogram = || {
+            let histogram = Histogram::new_with_bounds(1, LONGEST_US, 2);
+            histogram.expect("1 < LONGEST_US / 2 and 2 <= 5: the only ways it can refuse")
+        };
+        Self(Mutex::new(Histograms { all: histogram(), since_taken: histogram() }))
     }
 }
 
@@ -25,15 +34,28 @@ impl Latency {
 
     /// One lock for a whole batch.
     pub fn record_all(&self, took: impl IntoIterator<Item = Duration>) {
-        let mut histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut histograms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for one in took {
             // What lasts longer than the histogram reaches counts as its longest.
-            histogram.saturating_record(u64::try_from(one.as_micros()).unwrap_or(u64::MAX).max(1));
+            let micros = u64::try_from(one.as_micros()).unwrap_or(u64::MAX).max(1);
+            histograms.all.saturating_record(micros);
+            histograms.since_taken.saturating_record(micros);
         }
     }
 
+    /// What came since this was last asked. One asks.
+    pub fn take(&self) -> Distribution {
+        let mut histograms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recorded = histograms.since_taken.iter_recorded();
+        let taken = Distribution::new(
+            recorded.map(|class| (class.value_iterated_to(), class.count_at_value().into())),
+        );
+        histograms.since_taken.reset();
+        taken
+    }
+
     pub fn percentiles(&self) -> Percentiles {
-        let histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let histogram = &self.0.lock().unwrap_or_else(PoisonError::into_inner).all;
         if histogram.is_empty() {
             return Percentiles::default();
         }
@@ -63,6 +85,19 @@ mod tests {
         assert!((0.99..1.02).contains(&seen.p50), "{seen:?}");
         assert!((0.99..1.02).contains(&seen.p95), "{seen:?}");
         assert!((495.0..508.0).contains(&seen.p99), "{seen:?}");
+    }
+
+    #[test]
+    fn what_was_taken_is_not_taken_again_and_stays_in_the_whole() {
+        let latency = Latency::default();
+        latency.record_all([Duration::from_millis(1), Duration::from_millis(1), Duration::from_millis(80)]);
+        let first = latency.take();
+        assert_eq!((first.count(), first.counts().len()), (3, 2));
+        assert!(latency.take().is_empty());
+        latency.record(Duration::from_millis(2));
+        assert_eq!((latency.take().count(), latency.percentiles().count), (1, 4));
+        let told = first.most().map(|micros| micros as f64 / 1e3);
+        assert_eq!(told, Some(latency.percentiles().max), "status and metrics differ");
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_uids.sql"),
     include_str!("migrations/0003_waivers.sql"),
     include_str!("migrations/0004_trust.sql"),
+    include_str!("migrations/0005_return.sql"),
 ];
 
 /// "agdt": what the first migration writes into the file's header.
@@ -216,6 +217,7 @@ mod tests {
             port: Some(8080),
             spec_digest: "a-digest".into(),
             was_ready: true,
+            release: None,
         };
         store.save_instance(instance).await.expect("saved");
         store.set_desire(id.agent, Desire { stopped: true, replicas: Some(2) }).await.expect("kept");

@@ -3,11 +3,16 @@
 //! has waited for its own locks by then, and a file of our own is no other end that a breaker could spare.
 mod agents;
 mod approvals;
+mod attestations;
 mod audit;
 mod backup;
 mod breakers;
+mod carry;
 mod clients;
 mod columns;
+mod content;
+mod copy;
+mod drills;
 mod error;
 mod errors;
 mod events;
@@ -16,6 +21,7 @@ mod handle;
 mod health;
 mod keys;
 mod latency;
+mod metrics;
 mod migrate;
 mod open;
 mod proof;
@@ -23,6 +29,7 @@ mod prune;
 mod quotas;
 mod readers;
 mod readiness;
+mod releases;
 #[cfg(test)]
 mod scratch;
 mod sessions;
@@ -32,10 +39,13 @@ mod writer;
 pub use agents::KeptOfAgents;
 pub use approvals::{Asking, Decision};
 pub use audit::{AuditFiles, AuditPage, ExportLine, ExportRow, verify_audit_export, verify_audit_files};
+pub use carry::{Carried, carry_over};
+pub use copy::{Copied, CopyFacts, Sliced, inspect_copy};
 pub use error::{StoreError, StoreErrorKind};
 pub use errors::ErrorBounds;
 pub use handle::Store;
 pub use keys::{Hash, HashedKey};
+pub use metrics::{Encoded, FoldedMetrics, KeptSeries, LatencySince, MetricTier};
 pub use open::ConnectionFacts;
 pub use proof::{
     BackupFacts, ConstraintFacts, Damage, Doomed, DurabilityFacts, IntegrityFacts, PoolFacts, RollbackFacts,
@@ -45,5 +55,5 @@ pub use proof::{
 pub(crate) use proof::{HASTY, PROGRAM, prove_flawed};
 pub use quotas::{QuotaHour, Reserved};
 #[cfg(test)]
-pub(crate) use scratch::{Flaw, act, open_flawed};
+pub(crate) use scratch::{Flaw, act, lose_event, open_flawed};
 pub use sessions::HashedSession;

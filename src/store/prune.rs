@@ -23,9 +23,9 @@ impl Store {
         let copies = spawn_blocking(move || {
             backup::keep_newest(&backups, usize::try_from(keep).unwrap_or(usize::MAX))
         });
-        let deletions = self.deletions(&retention, most_rows);
+        let deletions = self.deletions(&retention, most_rows).into_iter();
         let mut gone = 0;
-        for (sql, bound) in deletions {
+        for (sql, bound) in deletions.chain(self.deletions_of_access(&retention, most_rows)) {
             loop {
                 let deleted = self
                     .write("delete what is past retention", move |connection| {
@@ -49,10 +49,10 @@ impl Store {
         let oldest_event = from_time(self.before(retention.events)).unwrap_or(i64::MIN);
         let oldest_transition = from_time(self.before(retention.probe_transitions)).unwrap_or(i64::MIN);
         let oldest_waiver = from_time(self.before(retention.waivers)).unwrap_or(i64::MIN);
-        let oldest_key = from_time(self.before(retention.keys)).unwrap_or(i64::MIN);
-        let oldest_session = from_time(self.before(retention.sessions)).unwrap_or(i64::MIN);
+        let oldest_attestation = from_time(self.before(retention.attestations)).unwrap_or(i64::MIN);
         let oldest_approval = from_time(self.before(retention.approvals)).unwrap_or(i64::MIN);
         let oldest_error = from_time(self.before(retention.errors)).unwrap_or(i64::MIN);
+        let oldest_drill = from_time(self.before(retention.drills)).unwrap_or(i64::MIN);
         let oldest_hour = self.before(retention.quotas).as_second().div_euclid(3600);
         vec![
             ("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ?1 LIMIT ?2)", oldest_event),
@@ -73,34 +73,28 @@ impl Store {
             ),
             // Its report goes with it.
             (
-                "DELETE FROM runs WHERE run IN (SELECT run FROM runs WHERE state <> 'running'
-                 AND run <= (SELECT run FROM runs ORDER BY run DESC LIMIT 1 OFFSET ?1) ORDER BY run LIMIT ?2)",
+                "DELETE FROM runs WHERE run IN (SELECT run FROM runs WHERE state <> 'running' AND phase IS NULL
+                 AND run <= (SELECT run FROM runs WHERE phase IS NULL ORDER BY run DESC LIMIT 1 OFFSET ?1)
+                 ORDER BY run LIMIT ?2)",
                 retention.reports.into(),
+            ),
+            // Of the checklist as many, by themselves: they must not drive validations out.
+            (
+                "DELETE FROM runs WHERE run IN (SELECT run FROM runs WHERE state <> 'running' AND phase IS NOT NULL
+                 AND run <= (SELECT run FROM runs WHERE phase IS NOT NULL ORDER BY run DESC LIMIT 1 OFFSET ?1)
+                 ORDER BY run LIMIT ?2)",
+                retention.reports.into(),
+            ),
+            (
+                "DELETE FROM attestations WHERE id IN (SELECT id FROM attestations
+                 WHERE min(expires_at, ifnull(revoked_at, expires_at)) < ?1 LIMIT ?2)",
+                oldest_attestation,
             ),
             // One that is in force lapses in time: they are bounded in age too.
             (
                 "DELETE FROM waivers WHERE id IN
                  (SELECT id FROM waivers WHERE min(expires_at, ifnull(revoked_at, expires_at)) < ?1 LIMIT ?2)",
                 oldest_waiver,
-            ),
-            // Before the keys: those that were opened with one would go with it, and not be counted.
-            (
-                "DELETE FROM sessions WHERE id IN
-                 (SELECT id FROM sessions WHERE min(expires_at, ifnull(ended_at, expires_at)) < ?1 LIMIT ?2)",
-                oldest_session,
-            ),
-            (
-                "DELETE FROM sessions WHERE id IN
-                 (SELECT id FROM (SELECT id, opened_at FROM sessions ORDER BY opened_at DESC LIMIT -1 OFFSET ?1)
-                  ORDER BY opened_at LIMIT ?2)",
-                most_rows.into(),
-            ),
-            // One that never expires and was not revoked is in force: those are bounded in number.
-            (
-                "DELETE FROM keys WHERE id IN
-                 (SELECT id FROM keys WHERE min(ifnull(expires_at, revoked_at), ifnull(revoked_at, expires_at)) < ?1
-                  LIMIT ?2)",
-                oldest_key,
             ),
             // Whatever became of it: after that time nothing more can.
             (
@@ -134,6 +128,43 @@ impl Store {
                  (SELECT principal, hour FROM quotas WHERE hour < ?1 LIMIT ?2)",
                 oldest_hour,
             ),
+            (
+                "DELETE FROM drills WHERE id IN (SELECT id FROM drills
+                 WHERE at < ?1 AND id < (SELECT max(id) FROM drills) ORDER BY id LIMIT ?2)",
+                oldest_drill,
+            ),
+            (
+                "DELETE FROM drills WHERE id IN (SELECT id FROM drills
+                 WHERE id <= (SELECT max(id) FROM drills) - ?1 ORDER BY id LIMIT ?2)",
+                most_rows.into(),
+            ),
+        ]
+    }
+
+    /// Keys and sessions.
+    fn deletions_of_access(&self, retention: &RetentionSettings, most_rows: u32) -> Vec<(&'static str, i64)> {
+        let oldest_key = from_time(self.before(retention.keys)).unwrap_or(i64::MIN);
+        let oldest_session = from_time(self.before(retention.sessions)).unwrap_or(i64::MIN);
+        vec![
+            // Before the keys: those that were opened with one would go with it, and not be counted.
+            (
+                "DELETE FROM sessions WHERE id IN
+                 (SELECT id FROM sessions WHERE min(expires_at, ifnull(ended_at, expires_at)) < ?1 LIMIT ?2)",
+                oldest_session,
+            ),
+            (
+                "DELETE FROM sessions WHERE id IN
+                 (SELECT id FROM (SELECT id, opened_at FROM sessions ORDER BY opened_at DESC LIMIT -1 OFFSET ?1)
+                  ORDER BY opened_at LIMIT ?2)",
+                most_rows.into(),
+            ),
+            // One that never expires and was not revoked is in force: those are bounded in number.
+            (
+                "DELETE FROM keys WHERE id IN
+                 (SELECT id FROM keys WHERE min(ifnull(expires_at, revoked_at), ifnull(revoked_at, expires_at)) < ?1
+                  LIMIT ?2)",
+                oldest_key,
+            ),
         ]
     }
 
@@ -161,12 +192,15 @@ mod tests {
             reports,
             migration_backups: 1,
             waivers: Period::secs(3600),
+            attestations: Period::secs(3600),
             keys: Period::secs(3600),
             sessions: Period::secs(3600),
             approvals: Period::secs(3600),
             errors: Period::secs(3600),
             quotas: Period::secs(3600),
+            operations: 1,
             audit: Period::secs(3600),
+            drills: Period::secs(3600),
         }
     }
 

@@ -5,25 +5,43 @@ use super::{
     columns::{from_time, from_word, integer, number, optional_word, time, word},
     error::{Result, Trouble},
 };
-use crate::domain::{Act, AuditOutcome, Interval, Report, RunId, RunSummary};
+use crate::domain::{Act, AuditOutcome, Interval, Phase, Report, RunId, RunSummary};
 use rusqlite::{OptionalExtension, Row, params};
 
 /// No answer is longer, whatever is asked for.
 const LONGEST_PAGE: u32 = 10_000;
+const SUMMARY: &str =
+    "run, iif(cancelled, 'cancelled', state), started_at, environment, verdict, low, high, coverage, partial,
+    phase";
 
 impl Store {
     /// Its row is an intent: the one that says how it ended is written with its report, or with its cancelling. A run
     /// that a dead daemon left stays without.
     pub async fn begin_run(&self, act: Act, environment: String, partial: bool) -> Result<RunId> {
+        self.begin_run_of(act, environment, partial, None).await
+    }
+
+    /// The same for a run of the checklist, of which `validate` knows nothing.
+    pub async fn begin_run_of(
+        &self,
+        act: Act,
+        environment: String,
+        partial: bool,
+        phase: Option<Phase>,
+    ) -> Result<RunId> {
         let now = self.clock().now();
         self.act("begin a validation", act, move |connection| {
-            let began = format!("of {environment}{}", if partial { ", in part" } else { "" });
+            let what = phase.map(|phase| format!("the checklist, {phase}, ")).unwrap_or_default();
+            let began = format!("{what}of {environment}{}", if partial { ", in part" } else { "" });
             let run: u64 = connection
                 .prepare_cached(
-                    "INSERT INTO runs (state, started_at, environment, partial)
-                     VALUES ('running', ?1, ?2, ?3) RETURNING run",
+                    "INSERT INTO runs (state, started_at, environment, partial, phase)
+                     VALUES ('running', ?1, ?2, ?3, ?4) RETURNING run",
                 )?
-                .query_row(params![from_time(now)?, environment, partial], |row| number(row, 0))?;
+                .query_row(
+                    params![from_time(now)?, environment, partial, phase.map(from_word).transpose()?],
+                    |row| number(row, 0),
+                )?;
             Ok(Effect::on(format!("run/{run}"), RunId(run)).begun().because(began))
         })
         .await
@@ -59,7 +77,7 @@ impl Store {
                 .prepare_cached("INSERT INTO reports (run, body) VALUES (?1, ?2)")?
                 .execute(params![integer(report.run.0)?, body])?;
             let Interval { low, high } = report.score;
-            let said = format!("{}, {low:.2} to {high:.2} of 100", report.verdict.as_str());
+            let said = format!("{}, {low:.2} to {high:.2} of 100", report.verdict_word());
             Ok(Effect::on(format!("run/{}", report.run), ()).because(said))
         })
         .await
@@ -98,15 +116,35 @@ impl Store {
         .await
     }
 
-    /// Newest first. At most 10,000.
+    /// Validations, newest first. At most 10,000.
     pub async fn runs(&self, limit: u32) -> Result<Vec<RunSummary>> {
-        self.read("list validations", move |connection| {
-            let mut query = connection.prepare_cached(
-                "SELECT run, iif(cancelled, 'cancelled', state), started_at, environment, verdict, low, high, coverage, partial
-                 FROM runs ORDER BY run DESC LIMIT ?1",
-            )?;
+        self.runs_where("phase IS NULL", limit).await
+    }
+
+    /// The same of the checklist.
+    pub async fn checklist_runs(&self, limit: u32) -> Result<Vec<RunSummary>> {
+        self.runs_where("phase IS NOT NULL", limit).await
+    }
+
+    async fn runs_where(&self, which: &'static str, limit: u32) -> Result<Vec<RunSummary>> {
+        self.read("list runs", move |connection| {
+            let mut query = connection.prepare_cached(&format!(
+                "SELECT {SUMMARY} FROM runs WHERE {which} ORDER BY run DESC LIMIT ?1"
+            ))?;
             let rows = query.query_map([limit.min(LONGEST_PAGE)], summary)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// One of either kind, unless it is past retention.
+    pub async fn run(&self, run: RunId) -> Result<Option<RunSummary>> {
+        self.read("find a run", move |connection| {
+            let Ok(number) = i64::try_from(run.0) else { return Ok(None) };
+            Ok(connection
+                .prepare_cached(&format!("SELECT {SUMMARY} FROM runs WHERE run = ?1"))?
+                .query_row([number], summary)
+                .optional()?)
         })
         .await
     }
@@ -117,7 +155,7 @@ impl Store {
             let found: Option<(u64, String)> = connection
                 .prepare_cached(
                     "SELECT run, body FROM runs JOIN reports USING (run)
-                     WHERE state = 'finished' AND partial = 0 AND environment = ?1 ORDER BY run DESC LIMIT 1",
+                     WHERE state = 'finished' AND phase IS NULL AND partial = 0 AND environment = ?1 ORDER BY run DESC LIMIT 1",
                 )?
                 .query_row([environment], |row| Ok((number(row, 0)?, row.get(1)?)))
                 .optional()?;
@@ -161,6 +199,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
         score: low.zip(high).map(|(low, high)| Interval { low, high }),
         coverage: row.get(7)?,
         partial: row.get(8)?,
+        phase: optional_word(row, 9)?,
     })
 }
 

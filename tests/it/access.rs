@@ -1,5 +1,6 @@
 //! Who reaches what: every role and everybody without one, at every endpoint, over the socket; and a real daemon refuses
 //! a caller whom it does not know.
+use crate::matrix::MATRIX;
 use crate::support::{Answer, Daemon, agentctl, eventually, instance};
 use agentctl::{
     auth::{Directory, Names, Policy, identify},
@@ -22,77 +23,6 @@ use std::{
     thread,
     time::Duration,
 };
-
-const LOOK: &[Role] = &[Role::Viewer, Role::Operator, Role::Admin];
-const ACT: &[Role] = &[Role::Operator, Role::Admin];
-const ADMIN: &[Role] = &[Role::Admin];
-const REPORT: &[Role] = &[Role::Operator, Role::Admin, Role::Agent];
-const OWN_SESSION: &[Role] = &[Role::Viewer, Role::Operator, Role::Admin, Role::Service];
-const ASK: &[Role] = &[Role::Operator, Role::Admin, Role::Service];
-
-/// Who may ask each endpoint, by path and not by permission: one that is given the wrong permission is found here.
-const MATRIX: &[(&str, &[Role])] = &[
-    ("/v1/agents/list", LOOK),
-    ("/v1/agents/logs", LOOK),
-    ("/v1/agents/logs/follow", LOOK),
-    ("/v1/agents/report", REPORT),
-    ("/v1/agents/restart", ACT),
-    ("/v1/agents/scale", ACT),
-    ("/v1/agents/show", LOOK),
-    ("/v1/agents/start", ACT),
-    ("/v1/agents/stop", ACT),
-    ("/v1/agents/watch", LOOK),
-    ("/v1/approvals/deny", ACT),
-    ("/v1/approvals/give", ACT),
-    ("/v1/approvals/list", ACT),
-    ("/v1/approvals/show", ACT),
-    ("/v1/approvals/withdraw", ACT),
-    ("/v1/audit/export", ACT),
-    ("/v1/audit/list", ACT),
-    ("/v1/audit/show", ACT),
-    ("/v1/audit/verify", ACT),
-    ("/v1/auth/can", ASK),
-    ("/v1/breakers/list", LOOK),
-    ("/v1/breakers/reset", ACT),
-    ("/v1/breakers/show", LOOK),
-    ("/v1/breakers/trip", ACT),
-    ("/v1/config/reload", ADMIN),
-    ("/v1/daemon/status", LOOK),
-    ("/v1/daemon/stop", ADMIN),
-    ("/v1/errors/assign", ACT),
-    ("/v1/errors/ignore", ACT),
-    ("/v1/errors/list", LOOK),
-    ("/v1/errors/patterns", LOOK),
-    ("/v1/errors/reopen", ACT),
-    ("/v1/errors/resolve", ACT),
-    ("/v1/errors/show", LOOK),
-    ("/v1/keys/create", ADMIN),
-    ("/v1/keys/list", ADMIN),
-    ("/v1/keys/revoke", ADMIN),
-    ("/v1/keys/rotate", ADMIN),
-    ("/v1/keys/show", ADMIN),
-    ("/v1/quotas/list", LOOK),
-    ("/v1/quotas/reset", ADMIN),
-    ("/v1/quotas/show", LOOK),
-    ("/v1/readiness/cancel", ACT),
-    ("/v1/readiness/list", LOOK),
-    ("/v1/readiness/progress", LOOK),
-    ("/v1/readiness/run", ACT),
-    ("/v1/readiness/show", LOOK),
-    ("/v1/sessions/close", OWN_SESSION),
-    ("/v1/sessions/list", ADMIN),
-    ("/v1/sessions/open", OWN_SESSION),
-    ("/v1/sessions/revoke", ADMIN),
-    ("/v1/sessions/whoami", OWN_SESSION),
-    ("/v1/status", LOOK),
-    ("/v1/system/off", ACT),
-    ("/v1/system/on", ACT),
-    ("/v1/system/show", LOOK),
-    ("/v1/version", LOOK),
-    ("/v1/waivers/add", ACT),
-    ("/v1/waivers/list", LOOK),
-    ("/v1/waivers/revoke", ACT),
-];
 
 /// Objects as endpoints name them: whoever is refused is refused for its own as for another's.
 const OWN: &str = r#"{"agents":["orders"],"agent":"orders","instance":"orders/0","all":true,"id":1,"principal":"agent:orders","permission":"read_analytics"}"#;

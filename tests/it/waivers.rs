@@ -242,7 +242,7 @@ fn ctrl_c_calls_off_the_run_and_no_other_and_overlapping_ones_are_refused() {
     first.signal(Signal::INT);
     let answer = first.ended();
     assert_eq!((answer.code, answer.stdout.as_str()), (130, ""), "{answer}");
-    assert!(answer.stderr.contains("Validation 1 is cancelled"), "{answer}");
+    assert!(answer.stderr.contains("Run 1 is cancelled"), "{answer}");
     assert_eq!(runs(&daemon), [(1, "cancelled".into())]);
     assert!(!daemon.path("state/scratch").exists(), "scratch ground is left");
     assert!(daemon.ctl(["validate", "list"]).exits(0).stdout.contains("cancelled"));

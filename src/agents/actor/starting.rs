@@ -73,11 +73,12 @@ impl Actor {
         };
         let started = prepared.and_then(|spec| {
             let child = Child::spawn(&spec.spawn).map_err(start::spawn_refusal)?;
-            Ok((spec.port, child))
+            Ok((spec.port, spec.release, child))
         });
         match started {
-            Ok((port, child)) => {
+            Ok((port, release, child)) => {
                 self.status.port = port;
+                self.status.release = release;
                 self.status.separation = separation::of(child.pid);
                 self.save(&child, false).await;
                 self.tell(EventKind::AgentStarted, format!("started as pid {}", child.pid));
@@ -144,6 +145,7 @@ impl Actor {
         self.status.separation = separation::of(record.pid);
         self.status.started_at = Some(record.started_at);
         self.status.port = record.port;
+        self.status.release = record.release;
         let was_ready = record.was_ready;
         self.record = Some(record);
         if was_ready {

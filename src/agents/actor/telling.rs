@@ -18,6 +18,7 @@ impl Actor {
             port: self.status.port,
             spec_digest: self.plan.digest.clone(),
             was_ready,
+            release: self.status.release,
         };
         self.record = Some(record.clone());
         self.keep(record).await;
@@ -46,6 +47,7 @@ impl Actor {
         if !self.status.state.is_up() {
             self.status.adopted = false;
             self.status.pid = None;
+            self.status.release = None;
         }
         self.shared.board.put(self.status.clone());
     }

@@ -45,10 +45,12 @@ pub struct Slots<'a> {
     pub index: u32,
     pub port: Option<u16>,
     pub agentctl: &'a str,
+    /// The directory of its code.
+    pub artifact: Option<&'a str>,
 }
 
 impl Slots<'_> {
-    /// Replaces `{port}`, `{index}`, `{name}` and `{agentctl}`; other braces are the agent's own business.
+    /// Replaces `{port}`, `{index}`, `{name}`, `{agentctl}` and `{artifact}`; other braces are the agent's own business.
     /// What is put in is not looked at again.
     pub fn fill(&self, template: &str) -> String {
         let mut filled = String::with_capacity(template.len());
@@ -62,6 +64,7 @@ impl Slots<'_> {
                 Some("{index}") => Some(self.index.to_string()),
                 Some("{name}") => Some(self.name.to_owned()),
                 Some("{agentctl}") => Some(self.agentctl.to_owned()),
+                Some("{artifact}") => self.artifact.map(str::to_owned),
                 _ => None,
             };
             if let (Some(slot), Some(value)) = (slot, value) {
@@ -130,7 +133,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn slots(port: Option<u16>) -> Slots<'static> {
-        Slots { name: "orders", index: 2, port, agentctl: "/opt/{port}/agentctl" }
+        Slots {
+            name: "orders",
+            index: 2,
+            port,
+            agentctl: "/opt/{port}/agentctl",
+            artifact: Some("/releases/r-1/orders"),
+        }
     }
 
     #[test]
@@ -139,6 +148,7 @@ mod tests {
             ("--port={port}", "--port=8002"),
             ("{name}-{index}", "orders-2"),
             ("{agentctl}", "/opt/{port}/agentctl"),
+            ("{artifact}/main.py", "/releases/r-1/orders/main.py"),
             ("{\"a\": {port}}", "{\"a\": 8002}"),
             ("{{port}}", "{8002}"),
             ("{prot} {", "{prot} {"),

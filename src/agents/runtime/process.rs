@@ -16,9 +16,9 @@ pub struct Process;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ProcessOptions")]
 struct Options {
-    /// Program and arguments, no shell. `{index}`, `{name}` and `{agentctl}` are filled in.
+    /// Program and arguments, no shell. `{index}`, `{name}`, `{agentctl}` and `{artifact}` are filled in.
     command: Vec<String>,
-    /// Where it runs; default: where agentd does.
+    /// Where it runs, `{artifact}` filled in; default: where agentd does.
     #[serde(default)]
     workdir: Option<PathBuf>,
     /// Variables it gets; values are literal or `env:NAME`, `file:PATH`, `exec:PROGRAM ARGS`.

@@ -16,12 +16,13 @@ pub struct Service;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ServiceOptions")]
 struct Options {
-    /// Program and arguments, no shell. `{port}`, `{index}`, `{name}` and `{agentctl}` are filled in.
+    /// Program and arguments, no shell. `{port}`, `{index}`, `{name}`, `{agentctl}` and `{artifact}` are
+    /// filled in.
     command: Vec<String>,
     /// Where it listens; replica i gets this plus i. 0: any free port, chosen at each start.
     #[serde(default)]
     port: Option<u16>,
-    /// Where it runs; default: where agentd does.
+    /// Where it runs, `{artifact}` filled in; default: where agentd does.
     #[serde(default)]
     workdir: Option<PathBuf>,
     /// Variables it gets; values are literal or `env:NAME`, `file:PATH`, `exec:PROGRAM ARGS`.

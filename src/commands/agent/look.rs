@@ -152,10 +152,19 @@ fn page(reply: &ShowReply, ui: &Ui, wide: bool) -> String {
     if !agent.depends_on.is_empty() {
         let _ = writeln!(text, "depends on {}", one_line(&agent.depends_on.join(", ")));
     }
-    let mut table =
-        Table::new(&["INSTANCE", "STATE", "PID", "PORT", "SINCE", "RESTARTS", "SEPARATION", "LAST EXIT"])
-            .figures(&[2, 3, 5])
-            .painted(1, ui, state_style);
+    let mut table = Table::new(&[
+        "INSTANCE",
+        "STATE",
+        "PID",
+        "PORT",
+        "SINCE",
+        "RESTARTS",
+        "SEPARATION",
+        "RELEASE",
+        "LAST EXIT",
+    ])
+    .figures(&[2, 3, 5])
+    .painted(1, ui, state_style);
     for instance in &agent.instances {
         table.row(instance_row(instance, reply.at));
     }
@@ -176,7 +185,7 @@ fn page(reply: &ShowReply, ui: &Ui, wide: bool) -> String {
     text
 }
 
-fn instance_row(instance: &InstanceStatus, now: Timestamp) -> [String; 8] {
+fn instance_row(instance: &InstanceStatus, now: Timestamp) -> [String; 9] {
     let adopted = if instance.adopted { " (adopted)" } else { "" };
     let separation = match instance.separation {
         Separation::OwnUser => "own user",
@@ -191,6 +200,7 @@ fn instance_row(instance: &InstanceStatus, now: Timestamp) -> [String; 8] {
         instance.since.map_or_else(String::new, |since| age(since, now)),
         instance.restarts.to_string(),
         separation.to_owned(),
+        instance.release.map_or_else(|| "none".into(), |release| release.to_string()),
         instance.last_exit.as_ref().map_or_else(String::new, |exit| ended(exit, now)),
     ]
 }

@@ -136,7 +136,8 @@ impl Fleet {
                 command
                     .arg("--config")
                     .arg(file)
-                    .env("AGENTD_DAEMON__LOG__DIR", self.home.join("state").join("logs"));
+                    .env("AGENTD_DAEMON__LOG__DIR", self.home.join("state").join("logs"))
+                    .env("AGENTD_RELEASES__DIR", self.home.join("releases"));
             }
         }
         if let Some(environment) = &self.environment {

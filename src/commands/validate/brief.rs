@@ -3,15 +3,20 @@ use crate::{cli::one_line, domain::Report};
 use std::fmt::Write;
 
 pub fn brief(report: &Report) -> String {
-    let mut text = format!(
-        "{}: validation {} of {}, score {:.2} to {:.2} of 100, bar {}\n",
-        report.verdict.as_str(),
-        report.run,
-        one_line(&report.environment),
-        report.score.low,
-        report.score.high,
-        report.bar
-    );
+    let what = match &report.checklist {
+        Some(list) => {
+            format!("deploy-check {} of {}, phase {}", report.run, one_line(&report.environment), list.phase)
+        }
+        None => format!(
+            "validation {} of {}, score {:.2} to {:.2} of 100, bar {}",
+            report.run,
+            one_line(&report.environment),
+            report.score.low,
+            report.score.high,
+            report.bar
+        ),
+    };
+    let mut text = format!("{}: {what}\n", report.verdict_word());
     for wrong in report.unmet.iter().chain(&report.reasons) {
         let _ = writeln!(text, "  {}", one_line(wrong));
     }

@@ -39,13 +39,13 @@ pub(super) async fn handle_cancel(
 
 /// Calls our run off, unless somebody asks again: then it is left to the daemon.
 pub(super) async fn call_off(run: RunId, ctl: &Ctl, stops: &mut Stops) -> CliError {
-    ctl.ui.note(&format!("Cancelling validation {run} ... (Ctrl-C again does not wait for it)"));
+    ctl.ui.note(&format!("Cancelling run {run} ... (Ctrl-C again does not wait for it)"));
     let asked = tokio::select! {
         asked = async { ctl.client.call::<Cancel>(&CancelRequest { run }).await } => asked,
         () = stops.asked() => return CliError::Interrupted,
     };
     match asked {
-        Ok(_) => ctl.ui.note(&format!("Validation {run} is cancelled.")),
+        Ok(_) => ctl.ui.note(&format!("Run {run} is cancelled.")),
         // It was quicker.
         Err(CliError::Fault(fault)) if fault.kind == FaultKind::Conflict => {}
         Err(error) => ctl.ui.error(&error),

@@ -6,7 +6,7 @@ use super::{
     cancel::call_off,
     deliver::Files,
     diff, ephemeral,
-    serve::{List, ListRequest, ProgressRequest, Run, Show, ShowRequest, Watch},
+    serve::{List, ListRequest, ProgressRequest, Run, Show, ShowRequest, Started, Watch},
 };
 use crate::{
     cli::{
@@ -14,6 +14,7 @@ use crate::{
         render::{self, Watcher},
     },
     domain::Demands,
+    protocol::Endpoint,
     readiness::RunRequest,
 };
 use std::time::Duration;
@@ -58,8 +59,16 @@ fn request(args: &Args) -> Result<RunRequest, CliError> {
 }
 
 pub(super) async fn validate(request: RunRequest, files: &Files, ctl: &Ctl) -> Result<Exit, CliError> {
+    follow_run::<Run>(&request, files, ctl).await
+}
+
+/// Asks for a run of whatever kind, follows it to its report and delivers that.
+pub async fn follow_run<E>(request: &E::Request, files: &Files, ctl: &Ctl) -> Result<Exit, CliError>
+where
+    E: Endpoint<Reply = Started>,
+{
     let mut stops = Stops::listen()?;
-    let starting = ctl.client.call::<Run>(&request);
+    let starting = ctl.client.call::<E>(request);
     tokio::pin!(starting);
     let started = tokio::select! {
         started = &mut starting => started?,

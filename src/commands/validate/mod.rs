@@ -10,5 +10,8 @@ mod ephemeral;
 mod serve;
 
 pub use args::Args;
+pub(super) use conduct::follow_run;
 pub use conduct::run;
+pub use deliver::Files;
+pub use serve::Started;
 pub use serve::routes;

@@ -1,9 +1,6 @@
 //! Declared checks: names of their own, and an end that can be waited for.
 use super::{Json, Verifier, shown, with_nearest};
-use crate::{
-    config::{CheckSettings, declared::RETRY_DELAY},
-    domain::Category,
-};
+use crate::{config::declared::RETRY_DELAY, domain::Category};
 use std::{collections::HashMap, time::Duration};
 
 /// One declared check must not hold up the whole report.
@@ -30,7 +27,7 @@ impl Verifier<'_> {
                 let message = format!("the id `{}` is {what}", shown("", &check.id));
                 self.tell(message, &format!("{at}/id"), "choose one of your own, such as APP-orders-db");
             }
-            self.agent_of(&at, check);
+            self.agent_of(&at, &check.options);
             self.not_zero(&format!("{at}/timeout"), check.timeout.0);
             if check.longest(settings) > LONGEST {
                 let message = match &check.policy {
@@ -58,8 +55,8 @@ impl Verifier<'_> {
 
 impl Verifier<'_> {
     /// A check that is about an agent is about one of this file.
-    fn agent_of(&mut self, at: &str, check: &CheckSettings) {
-        let Some(name) = check.options.get("agent").and_then(Json::as_str) else { return };
+    pub(super) fn agent_of(&mut self, at: &str, options: &Json) {
+        let Some(name) = options.get("agent").and_then(Json::as_str) else { return };
         let known = self.settings.agents.iter().map(|agent| agent.name.as_str());
         if known.clone().any(|agent| agent == name) {
             return;
@@ -71,7 +68,7 @@ impl Verifier<'_> {
 }
 
 /// What the id means already, if it does.
-fn reserved(id: &str) -> Option<&'static str> {
+pub(super) fn reserved(id: &str) -> Option<&'static str> {
     if Category::ALL.iter().any(|category| category.as_str().eq_ignore_ascii_case(id)) {
         return Some("the name of a category");
     }

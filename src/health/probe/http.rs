@@ -182,6 +182,34 @@ impl Probe for Http {
 
     async fn look(&self, target: &Target) -> Seen {
         let began = Instant::now();
+        let judged = self.exchange(target, &[]).await.and_then(|answer| {
+            self.expect.check_status(answer.status).map_err(|told| answer.blames(told))?;
+            self.expect.check_headers(&answer.headers)?;
+            self.expect.check_body(&answer.body, answer.whole)?;
+            Ok(answer.status)
+        });
+        match judged {
+            Ok(status) => Ok(format!("{status} in {:.1} ms", began.elapsed().as_secs_f64() * 1e3)),
+            Err(why) => {
+                // A credential that was replaced looks like this: ask for it anew.
+                self.secret_headers.iter().for_each(|(_, reference)| reference.forget());
+                Err(why)
+            }
+        }
+    }
+}
+
+impl Http {
+    /// What came back, unjudged. Headers that are given replace those of the options.
+    pub(super) async fn answer(
+        &self,
+        target: &Target,
+        more: &[(HeaderName, HeaderValue)],
+    ) -> Result<(u16, HeaderMap), Miss> {
+        self.exchange(target, more).await.map(|answer| (answer.status, answer.headers))
+    }
+
+    async fn exchange(&self, target: &Target, more: &[(HeaderName, HeaderValue)]) -> Result<Answer, Miss> {
         let joined;
         let place = match (&self.place, &target.base) {
             (Whereabouts::Fixed(place), _) => place,
@@ -195,25 +223,14 @@ impl Probe for Http {
                 &joined
             }
         };
-        let headers = self.headers_for(place).await?;
-        let answer = if place.secure {
+        let mut headers = self.headers_for(place).await?;
+        for (name, value) in more {
+            headers.insert(name.clone(), value.clone());
+        }
+        if place.secure {
             self.ask_securely(place, headers).await
         } else {
             self.ask_plainly(place, headers, target).await
-        };
-        let judged = answer.and_then(|answer| {
-            self.expect.check_status(answer.status).map_err(|told| answer.blames(told))?;
-            self.expect.check_headers(&answer.headers)?;
-            self.expect.check_body(&answer.body, answer.whole)?;
-            Ok(answer.status)
-        });
-        match judged {
-            Ok(status) => Ok(format!("{status} in {:.1} ms", began.elapsed().as_secs_f64() * 1e3)),
-            Err(why) => {
-                // A credential that was replaced looks like this: ask for it anew.
-                self.secret_headers.iter().for_each(|(_, reference)| reference.forget());
-                Err(why)
-            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Kinds of probe. Each parses its own `options`, once, and then answers what it sees.
 //! A new kind is one file and one line in `PROBES`.
+mod asker;
 mod exec;
 mod heartbeat;
 mod http;
@@ -10,6 +11,7 @@ mod redis;
 mod sqlite;
 mod tcp;
 
+pub use asker::{Asker, Head};
 pub use kind::{Ask, Probe, ProbeKind, Seen, compile};
 pub use postgres::inspect_postgres;
 

@@ -22,6 +22,11 @@ pub fn declared(settings: &Settings) -> Vec<Arc<Declared>> {
     settings.checks.iter().map(|check| Arc::new(prepare(check, check.longest(settings)))).collect()
 }
 
+/// One of them, wherever it is written.
+pub fn declare(check: &CheckSettings, longest: Duration) -> Arc<Declared> {
+    Arc::new(prepare(check, longest))
+}
+
 /// The same, to be shown.
 pub fn infos(checks: &[CheckSettings]) -> Vec<CheckInfo> {
     checks.iter().map(info).collect()
@@ -42,6 +47,7 @@ fn prepare(settings: &CheckSettings, longest: Duration) -> Declared {
         info: info(settings),
         hint: settings.hint.clone(),
         longest,
+        quiet: false,
         run: match compiled {
             Ok(check) => {
                 let both = Arc::new((own, check));

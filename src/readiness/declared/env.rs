@@ -94,6 +94,10 @@ impl Look for Env {
 }
 
 impl Env {
+    pub fn of(variable: String, agent: Option<String>, want: Option<Want>) -> Self {
+        Self { variable, agent, want, absent: false }
+    }
+
     fn judge(&self, who: &str, value: Option<&[u8]>) -> Found {
         let name = self.variable.escape_debug();
         let Some(value) = value else {

@@ -113,7 +113,23 @@ mod tests {
         let names: Vec<_> = DECLARED.iter().map(|entry| entry.kind.name).collect();
         assert_eq!(
             names,
-            ["http", "tcp", "tls", "sql", "redis", "command", "file", "env", "port", "process"]
+            [
+                "http",
+                "tcp",
+                "tls",
+                "sql",
+                "redis",
+                "command",
+                "file",
+                "env",
+                "port",
+                "process",
+                "variables",
+                "access",
+                "rate-limit",
+                "cors",
+                "git"
+            ]
         );
         for entry in DECLARED {
             let schema = (entry.kind.schema)(&mut SchemaGenerator::default());

@@ -3,12 +3,14 @@ use crate::domain::{FailOn, Report, moment, percent};
 
 /// A name and its value, both plain text; the value may hold what others wrote.
 pub fn facts(report: &Report) -> Vec<(&'static str, String)> {
-    let mut facts = vec![
-        ("verdict", report.verdict.as_str().to_owned()),
-        ("score", format!("{} of 100", report.score)),
-        ("bar", report.bar.to_string()),
-        ("coverage", percent(report.coverage)),
-    ];
+    let mut facts = vec![("verdict", report.verdict_word().to_owned())];
+    if let Some(list) = &report.checklist {
+        facts.push(("phase", list.phase.to_string()));
+        facts.extend(list.release.clone().map(|release| ("release", release)));
+    }
+    facts.push(("score", format!("{} of 100", report.score)));
+    facts.push(("bar", report.bar.to_string()));
+    facts.push(("coverage", percent(report.coverage)));
     if let Some(score) = report.score_without_waived {
         facts.push(("score without what is waived", format!("{score} of 100")));
     }
@@ -40,4 +42,9 @@ fn demands(report: &Report) -> Option<String> {
     });
     let asked: Vec<String> = under.into_iter().chain(on.map(String::from)).collect();
     (!asked.is_empty()).then(|| asked.join("; "))
+}
+
+/// What `agentctl` is asked for a report like this.
+pub fn command(report: &Report) -> &'static str {
+    if report.checklist.is_some() { "deploy-check" } else { "validate" }
 }

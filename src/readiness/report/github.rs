@@ -31,7 +31,10 @@ fn head(report: &Report, trouble: usize, dropped: usize) -> String {
         Verdict::Ready | Verdict::Partial => "notice",
     };
     let partial = if report.partial { " (a partial run: it answers for what it ran alone)" } else { "" };
-    let mut lines = vec![format!("score {} of 100, bar {}{partial}", report.score, report.bar)];
+    let mut lines = vec![match &report.checklist {
+        Some(list) => format!("{} items of phase {}{partial}", report.findings.len(), list.phase),
+        None => format!("score {} of 100, bar {}{partial}", report.score, report.bar),
+    }];
     lines.extend(report.as_of.map(|day| format!("judged as of {}", moment(day))));
     lines.extend(report.score_without_waived.map(|score| format!("score without what is waived: {score}")));
     for finding in report.waived() {
@@ -58,7 +61,7 @@ fn head(report: &Report, trouble: usize, dropped: usize) -> String {
             )
         }
     });
-    annotate(level, &format!("{} {}", report.verdict.as_str(), report.environment), &lines.join("\n"))
+    annotate(level, &format!("{} {}", report.verdict_word(), report.environment), &lines.join("\n"))
 }
 
 fn of_finding(finding: &Finding) -> String {

@@ -7,7 +7,7 @@ use std::fmt::Write;
 const STYLE: &str = include_str!("html.css");
 
 pub fn render(report: &Report) -> String {
-    let title = format!("{} · {}", report.verdict.as_str(), report.environment);
+    let title = format!("{} · {}", report.verdict_word(), report.environment);
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
@@ -35,12 +35,13 @@ pub fn render(report: &Report) -> String {
 }
 
 fn head(page: &mut String, report: &Report) {
-    let (tone, word) = match report.verdict {
-        Verdict::Ready => ("good", "READY"),
-        Verdict::NotReady => ("bad", "NOT READY"),
-        Verdict::Inconclusive => ("unsure", "INCONCLUSIVE"),
-        Verdict::Partial => ("part", "PARTIAL"),
+    let tone = match report.verdict {
+        Verdict::Ready => "good",
+        Verdict::NotReady => "bad",
+        Verdict::Inconclusive => "unsure",
+        Verdict::Partial => "part",
     };
+    let word = report.verdict_word();
     let _ = writeln!(page, "<header class=\"{tone}\">\n<h1>{word}</h1>");
     let partial = if report.partial { " · partial run: it answers for what it ran alone" } else { "" };
     let _ = writeln!(page, "<p class=\"where\">{}{partial}</p>", markup(&report.environment));

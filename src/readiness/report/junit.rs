@@ -1,6 +1,9 @@
 //! JUnit XML: a suite for the verdict, one a category, a case a check. A build server that counts failures and errors
 //! comes to the report's own answer.
-use super::{facts::facts, markup::markup};
+use super::{
+    facts::{command, facts},
+    markup::markup,
+};
 use crate::domain::{Category, CategoryScore, Finding, Outcome, Report, Severity, Verdict, percent};
 use std::fmt::Write;
 
@@ -38,7 +41,8 @@ pub fn render(report: &Report) -> String {
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(
         xml,
-        "<testsuites name=\"agentctl validate\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{:.3}\">",
+        "<testsuites name=\"agentctl {}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{:.3}\">",
+        command(report),
         count(|_| true),
         count(is_failure),
         count(is_error),
@@ -56,7 +60,7 @@ pub fn render(report: &Report) -> String {
 /// The verdict and every demand that is not met, so that none of them is lost on who counts cases.
 fn verdict(report: &Report) -> Suite {
     let details = report.reasons.join("\n");
-    let word = report.verdict.as_str().to_owned();
+    let word = report.verdict_word().to_owned();
     let end = match report.verdict {
         Verdict::Ready | Verdict::Partial => End::Passed,
         Verdict::NotReady => End::Failure(word, details),

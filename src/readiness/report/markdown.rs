@@ -29,11 +29,8 @@ fn head(report: &Report) -> String {
         Verdict::Inconclusive => "❔",
         Verdict::Partial => "◐",
     };
-    let mut text = format!(
-        "# {mark} {}: {}\n\n| | |\n|---|---|\n",
-        report.verdict.as_str(),
-        inline(&report.environment)
-    );
+    let mut text =
+        format!("# {mark} {}: {}\n\n| | |\n|---|---|\n", report.verdict_word(), inline(&report.environment));
     for (name, value) in facts(report) {
         let _ = writeln!(text, "| {name} | {} |", inline(&value));
     }

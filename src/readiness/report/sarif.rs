@@ -1,6 +1,6 @@
 //! SARIF 2.1.0. A rule for every check that ran; a result for each that did not pass, waived ones suppressed. Those
 //! that passed are named in the run's properties: some consumers open an alert for every result, whatever its kind.
-use super::facts::facts;
+use super::facts::{command, facts};
 use crate::{
     domain::{Affected, Finding, Outcome, Report, Severity, one_line, visible},
     readiness::Readiness,
@@ -23,7 +23,7 @@ pub fn render(report: &Report) -> String {
             "tool": { "driver": { "name": "agentctl", "version": visible(&report.version), "rules": rules } },
             // What is before the last slash is the same from run to run.
             "automationDetails": {
-                "id": format!("agentctl/validate/{}/{}", one_line(&report.environment), report.run)
+                "id": format!("agentctl/{}/{}/{}", command(report), one_line(&report.environment), report.run)
             },
             "invocations": [invocation(report)],
             "columnKind": "unicodeCodePoints",

@@ -178,6 +178,23 @@ pub fn newest_in(path: &Path) -> Option<Anchor> {
     last_line(path).ok().flatten()
 }
 
+/// The first lines of the file, up to one that speaks of a row after `seq`. Each rests on those before it alone, so that
+/// what is left verifies.
+pub fn up_to(path: &Path, seq: u64) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    OpenOptions::new().read(true).custom_flags(NO_LINK).open(path)?.read_to_end(&mut text)?;
+    let mut end = 0;
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let later = serde_json::from_slice::<Anchor>(line).is_ok_and(|anchor| anchor.seq > seq);
+        if later || !line.ends_with(b"\n") {
+            break;
+        }
+        end += line.len();
+    }
+    text.truncate(end);
+    Ok(text)
+}
+
 fn sealed(key: &AuditKey, before: &Digest, kind: AnchorKind, head: (u64, Digest), at: Timestamp) -> Anchor {
     let (seq, hash) = head;
     let word: &[u8] = match kind {

@@ -160,19 +160,11 @@ fn link(row: &ExportRow) -> Link {
 }
 
 /// Without a WAL beside it the file is the whole state, and is read even where nothing may be written.
-fn look(database: &Path) -> rusqlite::Result<Connection> {
+pub(in crate::store) fn look(database: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if open::beside(database, "-wal").exists() {
         return Connection::open_with_flags(database, flags);
     }
-    let mut uri = String::from("file:");
-    for byte in database.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
-                uri.push(char::from(*byte));
-            }
-            other => uri.push_str(&format!("%{other:02X}")),
-        }
-    }
+    let uri = open::uri(database);
     Connection::open_with_flags(uri + "?immutable=1", flags | OpenFlags::SQLITE_OPEN_URI)
 }

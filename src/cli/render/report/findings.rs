@@ -37,7 +37,7 @@ pub fn body(ui: &Ui, finding: &Finding) -> String {
     text
 }
 
-fn style(outcome: Outcome) -> &'static str {
+pub fn style(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Pass => "32",
         Outcome::Fail => "1;31",

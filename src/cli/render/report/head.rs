@@ -65,7 +65,7 @@ pub fn comparison(ui: &Ui, report: &Report) -> String {
 }
 
 /// Sentences one below the other, the first with what they are.
-fn labelled(ui: &Ui, label: &str, sentences: &[String]) -> String {
+pub fn labelled(ui: &Ui, label: &str, sentences: &[String]) -> String {
     let mut text = String::new();
     for (index, sentence) in sentences.iter().enumerate() {
         let label = if index == 0 { label } else { "" };

@@ -1,4 +1,5 @@
 //! Readiness for people: the report, the list of runs and their trend, the list of checks, progress while a run lasts.
+mod checklist;
 mod checks;
 mod findings;
 mod head;

@@ -1,5 +1,5 @@
 //! The whole report in the order in which it is read at night: the verdict, why, what is in trouble, what is waived.
-use super::{findings, head, lines::filled, waivers};
+use super::{checklist, findings, head, lines::filled, waivers};
 use crate::{cli::Ui, domain::Report};
 use std::fmt::Write;
 
@@ -11,6 +11,9 @@ const FEW: usize = 20;
 
 /// What did not pass, worst first; `wide` shows what passed too.
 pub fn report(ui: &Ui, report: &Report, wide: bool) -> String {
+    if let Some(list) = &report.checklist {
+        return checklist::page(ui, report, list, wide);
+    }
     let mut text = head::head(ui, report);
     text.push('\n');
     text.push_str(&head::categories(report));

@@ -116,6 +116,7 @@ mod tests {
             score: Some(Interval { low, high: 100.0 }),
             coverage: Some(0.5),
             partial: false,
+            phase: None,
         }
     }
 

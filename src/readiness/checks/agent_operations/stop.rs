@@ -28,7 +28,8 @@ pub fn by_supervisor(fleet: &ScratchFleet) -> BoxFuture<'_, Result<(), Fault>> {
 /// `end` is how the agents are stopped; a test breaks it. A cgroup is killed whole, so that alone would hide what a stop
 /// does where there is none.
 pub async fn verified(ground: &Ground, end: Ending) -> Found {
-    let (with, without) = tokio::join!(stopped(ground, end, "auto"), stopped(ground, end, "off"));
+    let (with, without) =
+        tokio::join!(stopped(ground, end, "auto").boxed(), stopped(ground, end, "off").boxed());
     if with.outcome != Outcome::Pass {
         return with.seen("in cgroups, where this machine gives them");
     }

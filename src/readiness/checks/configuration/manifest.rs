@@ -1,11 +1,12 @@
 //! The manifest on disk against the settings in force, and whether its environment has an overlay.
+#[cfg(test)]
 use super::loader::kinds;
 #[cfg(test)]
 use crate::readiness::Ground;
 #[cfg(test)]
 use crate::readiness::checks::{Saboteur, tried};
 use crate::{
-    config::{Sources, load},
+    config::{Kinds, Sources, load},
     domain::Fault,
     readiness::{Evidence, Found, Reread, proof::blocking},
 };
@@ -37,10 +38,10 @@ async fn compare(reread: Reread, running: &str) -> Found {
 }
 
 pub async fn overlay(evidence: &Evidence) -> Found {
-    has_overlay(evidence.settings.environment.clone(), evidence.config_file.clone()).await
+    has_overlay(evidence.settings.environment.clone(), evidence.config_file.clone(), evidence.kinds).await
 }
 
-async fn has_overlay(name: String, file: Option<PathBuf>) -> Found {
+async fn has_overlay(name: String, file: Option<PathBuf>, kinds: fn() -> Kinds) -> Found {
     if is_development(&name) {
         return Found::not_applicable(format!("{name} is a development environment"));
     }
@@ -113,7 +114,7 @@ async fn overlaid(ground: &Ground, (name, text): (&'static str, &'static str)) -
     let plot = ground.plot().expect("a plot");
     let file = plot.path().join("agentd.toml");
     std::fs::write(&file, text).expect("written");
-    let found = has_overlay(name.into(), Some(file)).await;
+    let found = has_overlay(name.into(), Some(file), kinds).await;
     assert!(found.evidence.iter().all(|line| !line.trim_end().ends_with(':')), "{found:?}");
     found
 }

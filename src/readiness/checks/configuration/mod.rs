@@ -1,4 +1,5 @@
 //! Configuration: what runs is what the file says; the loader refuses what it must; nothing in it is a placeholder.
+mod checklist;
 mod declared;
 mod loader;
 mod manifest;
@@ -27,6 +28,7 @@ pub const SABOTEURS: &[&[super::Saboteur]] = &[
     references::SABOTEURS,
     thorough::SABOTEURS,
     &[
+        checklist::SABOTEUR,
         declared::SABOTEUR,
         overlays::SABOTEUR,
         ports::SABOTEUR,
@@ -272,6 +274,19 @@ pub const CHECKS: &[Check] = &[
         exercised: true,
         quiet: false,
         run: |evidence| declared::object(&evidence.ground, declared::AS_DECLARED).boxed(),
+    },
+    Check {
+        id: "CF-019",
+        title: "the checklist of a deployment is finished",
+        category: Category::Configuration,
+        severity: Severity::Major,
+        weight: 2,
+        why: "an item that nobody owns, or that was left for later, is ticked in a hurry",
+        how: "each [[checklist.item]] must have an owner, and its title, hint and options are compared with what people write when they mean to fill it in later; unknown groups and items without a target are refused when the manifest is read. In development it is a warning",
+        fix: "give the items named in the evidence an owner under [contacts] and their real text in agentd.toml",
+        exercised: false,
+        quiet: false,
+        run: |evidence| async { checklist::meant(&evidence.settings) }.boxed(),
     },
     Check {
         id: "CF-020",

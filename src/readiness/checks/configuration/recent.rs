@@ -70,6 +70,7 @@ pub const SABOTEUR: Saboteur = Saboteur {
                 score: None,
                 coverage: None,
                 partial,
+                phase: None,
             };
             let current = run(0, RunState::Running, false, "staging");
             let say = |rest: Vec<RunSummary>| {

@@ -29,16 +29,18 @@ pub fn contacts(settings: &Settings) -> Found {
     }
 }
 
-fn placeholder(contact: &Contact) -> Option<String> {
+/// Is it what people write when they mean to fill it in later?
+pub fn unfinished(text: &str) -> bool {
     const WORDS: &[&str] = &["todo", "tbd", "fixme", "changeme", "placeholder", "xxx", "lorem"];
     const PHRASES: &[&str] = &["contact info", "change-me", "change_me", "your name", "your-name", "n/a"];
-    let unfinished = |text: &str| {
-        let lower = text.trim().to_lowercase();
-        lower.is_empty()
-            || lower.starts_with(['[', '<', '{'])
-            || lower.split(|c: char| !c.is_alphanumeric()).any(|word| WORDS.contains(&word))
-            || PHRASES.iter().any(|phrase| lower.contains(phrase))
-    };
+    let lower = text.trim().to_lowercase();
+    lower.is_empty()
+        || lower.starts_with(['[', '<', '{'])
+        || lower.split(|c: char| !c.is_alphanumeric()).any(|word| WORDS.contains(&word))
+        || PHRASES.iter().any(|phrase| lower.contains(phrase))
+}
+
+fn placeholder(contact: &Contact) -> Option<String> {
     if unfinished(&contact.name) {
         return Some(format!("the name is `{}`", contact.name));
     }

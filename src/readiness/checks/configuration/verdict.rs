@@ -131,7 +131,7 @@ fn waived() -> Waived {
 
 /// Document 000's weights: the first category weighs 20 of 100, and its first check half of that.
 fn terms(bar: f64, partial: bool) -> Terms {
-    Terms { categories: Vec::new(), bar, partial }
+    Terms { categories: Vec::new(), bar, partial, checklist: false }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Database: what the store promises, asked of a scratch store opened as the daemon's own is; the daemon's own file and
 //! connections; and the databases of the applications.
+mod backups;
 mod connections;
 mod crash;
 mod dependencies;
@@ -187,6 +188,35 @@ pub const CHECKS: &[Check] = &[
         quiet: false,
         run: |evidence| rights::fit(evidence).boxed(),
     },
+    Check {
+        id: "DB-013",
+        title: "the last backup is fresh and verified, and one was tried out",
+        category: Category::Database,
+        severity: Severity::Major,
+        weight: 2,
+        why: "a backup that was never restored is a hope, and an old one brings an old fleet back",
+        how: "the newest sound backup against `max_age` of [backups], how it was last verified, the last drill against `drill_max_age`, and whether a schedule makes the next; in development a warning",
+        fix: "set `every` under [backups], and hold a drill: `agentctl backup drill`",
+        exercised: false,
+        quiet: false,
+        run: |evidence| backups::fresh(evidence).boxed(),
+    },
+    Check {
+        id: "DB-014",
+        title: "a backup taken under writes restores to the same content, and a spoilt one is refused",
+        category: Category::Database,
+        severity: Severity::Blocker,
+        weight: 3,
+        why: "a copy of two moments, or one that was damaged since, is found when there is nothing else left",
+        how: "a scratch store is backed up by the daemon's own code while rows are written, up to 500 a second; unpacked, it must hold what the store held at one moment, every row up to then and none later; then a file is cut, one byte changed, a hash, a file taken away: each must be found, and not be unpacked",
+        fix: "do not rely on backups of this build: `agentctl version`, then report it; look at the disk under `dir` of [backups]",
+        exercised: true,
+        quiet: false,
+        run: |evidence| {
+            let safekeeping = evidence.safekeeping.clone();
+            backups::returns(&evidence.ground, &evidence.settings.store, safekeeping).boxed()
+        },
+    },
 ];
 
 #[cfg(test)]
@@ -203,6 +233,8 @@ pub const SABOTEURS: &[super::Saboteur] = &[
     retention::SABOTEUR,
     dependencies::SABOTEUR,
     rights::SABOTEUR,
+    backups::SABOTEUR_OF_FRESH,
+    backups::SABOTEUR_OF_RETURNS,
 ];
 
 /// What is done to a store that nobody else uses.

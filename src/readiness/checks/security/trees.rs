@@ -1,5 +1,8 @@
 //! Where agents' own files are: their working directories, and the directories of the scripts that they run.
-use crate::{config::Settings, domain::FleetSnapshot};
+use crate::{
+    config::{AgentSettings, Settings},
+    domain::FleetSnapshot,
+};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,12 +42,15 @@ pub fn of(settings: &Settings, fleet: &FleetSnapshot) -> Vec<Tree> {
             tree.uids.extend(&uids);
             tree.programs.extend(program);
         };
-        let workdir = agent.options.get("workdir").and_then(Value::as_str).map(|dir| here.join(dir));
+        let workdir = workdir(agent, &here);
+        if let Some(code) = &agent.artifact {
+            add(code.clone(), None);
+        }
         if let Some(dir) = &workdir {
             add(dir.clone(), None);
         }
         let base = workdir.unwrap_or_else(|| here.clone());
-        for script in scripts(&agent.options, &base) {
+        for script in scripts(agent, &base) {
             let dir = script.parent().unwrap_or(Path::new("/")).to_owned();
             let lone = SHARED.iter().any(|shared| dir == Path::new(shared)) || is_home(&dir);
             add(if lone { script.clone() } else { dir }, Some(script));
@@ -69,19 +75,19 @@ pub fn programs(settings: &Settings) -> BTreeMap<PathBuf, BTreeSet<String>> {
     let here = env::current_dir().unwrap_or_else(|_| "/".into());
     let mut found: BTreeMap<PathBuf, BTreeSet<String>> = BTreeMap::new();
     for agent in settings.agents.iter().filter(|agent| agent.enabled) {
-        let base =
-            agent.options.get("workdir").and_then(Value::as_str).map_or(here.clone(), |dir| here.join(dir));
+        let base = workdir(agent, &here).unwrap_or_else(|| here.clone());
         let mut add = |path: PathBuf| found.entry(path).or_default().extend([agent.name.to_string()]);
-        scripts(&agent.options, &base).into_iter().for_each(&mut add);
-        let Some(program) = words(&agent.options).next() else { continue };
+        scripts(agent, &base).into_iter().for_each(&mut add);
+        let first = words(&agent.options).next().map(|word| with_artifact(agent, word));
+        let Some(program) = first else { continue };
         if program.contains('/') {
-            add(base.join(program));
+            add(base.join(&program));
         } else if !program.contains('{') {
             let search = env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
             let given = agent.options.pointer("/environment/PATH").and_then(Value::as_str).map(Into::into);
             let search = given.unwrap_or(search);
             env::split_paths(&search)
-                .map(|dir| base.join(dir).join(program))
+                .map(|dir| base.join(dir).join(&program))
                 .find(|path| path.is_file())
                 .map(&mut add);
         }
@@ -89,14 +95,27 @@ pub fn programs(settings: &Settings) -> BTreeMap<PathBuf, BTreeSet<String>> {
     found
 }
 
+fn workdir(agent: &AgentSettings, here: &Path) -> Option<PathBuf> {
+    let dir = agent.options.get("workdir").and_then(Value::as_str)?;
+    Some(here.join(with_artifact(agent, dir)))
+}
+
+/// What stands for the agent's code put in.
+fn with_artifact(agent: &AgentSettings, text: &str) -> String {
+    match &agent.artifact {
+        Some(code) => text.replace("{artifact}", &code.to_string_lossy()),
+        None => text.to_owned(),
+    }
+}
+
 fn words(options: &Value) -> impl Iterator<Item = &str> {
     options.get("command").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// Files named on the command line that are text and not the machine's own.
-fn scripts(options: &Value, base: &Path) -> Vec<PathBuf> {
-    let named =
-        words(options).filter(|word| !word.contains('{') && !word.starts_with('-') && !word.is_empty());
+fn scripts(agent: &AgentSettings, base: &Path) -> Vec<PathBuf> {
+    let all = words(&agent.options).map(|word| with_artifact(agent, word));
+    let named = all.filter(|word| !word.contains('{') && !word.starts_with('-') && !word.is_empty());
     let paths = named.map(|word| base.join(word));
     paths.filter(|path| !OF_THE_MACHINE.iter().any(|dir| path.starts_with(dir)) && is_text(path)).collect()
 }

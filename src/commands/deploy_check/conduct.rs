@@ -1,0 +1,96 @@
+//! The terminal's end: ask for a run and follow it as a validation is followed; list, show.
+use super::{
+    args::{Action, Args},
+    attest,
+    serve::{ItemsRequest, List, Past, Run, RunsRequest, Show, ShowRequest},
+};
+use crate::{
+    cli::{CliError, Ctl, Exit, Table},
+    commands::validate::follow_run,
+    deploy::checklist::{CheckRequest, ItemInfo},
+    domain::{Phase, RunState, RunSummary, Verdict, moment},
+};
+
+pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
+    match args.action {
+        None => {
+            args.files.check()?;
+            let request = CheckRequest {
+                phase: args.phase,
+                only: args.only,
+                skip: args.skip,
+                as_of: args.as_of,
+                environment: args.environment,
+                release: args.release,
+            };
+            follow_run::<Run>(&request, &args.files, ctl).await
+        }
+        Some(Action::Items) => {
+            let list = ctl.client.call::<List>(&ItemsRequest {}).await?;
+            ctl.output.print(&ctl.ui, &list, |wide| items(ctl, &list.items, wide))?;
+            Ok(Exit::Ok)
+        }
+        Some(Action::List { limit }) => {
+            let list = ctl.client.call::<Past>(&RunsRequest { limit }).await?;
+            ctl.output.print(&ctl.ui, &list, |_| runs(ctl, &list.runs))?;
+            Ok(Exit::Ok)
+        }
+        Some(Action::Show { run, files }) => {
+            files.check()?;
+            let report = ctl.client.call::<Show>(&ShowRequest { run }).await?;
+            files.deliver(ctl, &report, None)
+        }
+        Some(Action::Attest(args)) => attest::run(args, ctl).await,
+    }
+}
+
+fn items(ctl: &Ctl, items: &[ItemInfo], wide: bool) -> String {
+    if items.is_empty() {
+        return "the manifest has no checklist: add [[checklist.item]]\n".into();
+    }
+    let mut head = vec!["ITEM", "GROUP", "PHASES", "KIND", "SEVERITY", "OWNER", "TITLE"];
+    head.extend(wide.then_some("HINT"));
+    let mut table = Table::new(&head);
+    for item in items {
+        let phases: Vec<&str> = item.phases.iter().copied().map(Phase::as_str).collect();
+        let mut row = vec![
+            item.id.clone(),
+            item.group.to_string(),
+            phases.join(","),
+            item.kind.clone(),
+            if item.required { "required" } else { "advised" }.into(),
+            item.owner.clone().unwrap_or_else(|| "-".into()),
+            item.title.clone(),
+        ];
+        row.extend(wide.then(|| item.hint.clone().unwrap_or_else(|| "-".into())));
+        table.row(row);
+    }
+    table.render(ctl.ui.width().filter(|_| !wide))
+}
+
+fn runs(ctl: &Ctl, runs: &[RunSummary]) -> String {
+    if runs.is_empty() {
+        return "the checklist was never run: `agentctl deploy-check`\n".into();
+    }
+    let mut table = Table::new(&["RUN", "STARTED", "ENVIRONMENT", "PHASE", "VERDICT"]).figures(&[0]);
+    for run in runs {
+        let verdict = match (run.state, run.verdict) {
+            (RunState::Finished, Some(Verdict::Ready)) => "GO",
+            (RunState::Finished, Some(Verdict::NotReady)) => "NO-GO",
+            (RunState::Finished, Some(verdict)) => verdict.as_str(),
+            (RunState::Finished, None) => "-",
+            (RunState::Running, _) => "running",
+            (RunState::Interrupted, _) => "interrupted",
+            (RunState::Cancelled, _) => "cancelled",
+        };
+        let part = if run.partial && verdict != Verdict::Partial.as_str() { " (partial)" } else { "" };
+        table.row([
+            run.run.to_string(),
+            moment(run.started_at),
+            run.environment.clone(),
+            run.phase.map_or_else(|| "-".into(), |phase| phase.to_string()),
+            format!("{verdict}{part}"),
+        ]);
+    }
+    table.render(ctl.ui.width())
+}

@@ -1,0 +1,172 @@
+//! create, bless, delete.
+use super::{
+    look::{IdRequest, One},
+    show::{created, previewed},
+};
+use crate::{
+    cli::{CliError, Ctl, Exit, confirm},
+    daemon::{App, Route},
+    deploy::{Creation, Preview},
+    domain::{Act, Audited, Caller, Fault, Permission, ReleaseId},
+    protocol::{Endpoint, Verb},
+};
+use serde::{Deserialize, Serialize};
+
+const LONGEST: usize = 500;
+
+#[derive(clap::Args, Debug)]
+pub struct CreateArgs {
+    /// What it brings, for whoever reads the list at night
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    note: String,
+    /// Say what would be recorded, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Also where a release with the same content is there already
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CreateRequest {
+    #[serde(default)]
+    pub note: String,
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// What there is to copy may be large: it is not answered before it is on the disk.
+struct Create;
+impl Endpoint for Create {
+    const NAME: &'static str = "releases/create";
+    const VERB: Verb = Verb::Write;
+    const NEEDS: Permission = Permission::ReleaseManage;
+    const AUDITED: Audited = Audited::WithEffect;
+    type Request = CreateRequest;
+    type Reply = One;
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PreviewRequest {
+    #[serde(default)]
+    pub note: String,
+}
+
+struct Previewed;
+impl Endpoint for Previewed {
+    const NAME: &'static str = "releases/preview";
+    const VERB: Verb = Verb::Read;
+    const NEEDS: Permission = Permission::ReleaseManage;
+    const AUDITED: Audited = Audited::Not;
+    type Request = PreviewRequest;
+    type Reply = Preview;
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct BlessRequest {
+    pub id: ReleaseId,
+    #[serde(default)]
+    pub reason: String,
+}
+
+struct Bless;
+impl Endpoint for Bless {
+    const NAME: &'static str = "releases/bless";
+    const VERB: Verb = Verb::Write;
+    const NEEDS: Permission = Permission::ReleaseManage;
+    const AUDITED: Audited = Audited::WithEffect;
+    type Request = BlessRequest;
+    type Reply = One;
+
+    fn object(request: &BlessRequest) -> String {
+        format!("release/{}", request.id)
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Deleted {
+    pub schema_version: u32,
+    pub id: ReleaseId,
+}
+
+struct Delete;
+impl Endpoint for Delete {
+    const NAME: &'static str = "releases/delete";
+    const VERB: Verb = Verb::Write;
+    const NEEDS: Permission = Permission::ReleaseManage;
+    const AUDITED: Audited = Audited::WithEffect;
+    type Request = IdRequest;
+    type Reply = Deleted;
+
+    fn object(request: &IdRequest) -> String {
+        format!("release/{}", request.id)
+    }
+}
+
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::to::<Create, _, _>(handle_create),
+        Route::to::<Previewed, _, _>(handle_preview),
+        Route::to::<Bless, _, _>(handle_bless),
+        Route::to::<Delete, _, _>(handle_delete),
+    ]
+}
+
+async fn handle_create(app: App, caller: Caller, request: CreateRequest) -> Result<One, Fault> {
+    let act = Act::new(&caller, Create::NAME, "");
+    let creation = Creation { note: request.note, force: request.force, backup: newest_backup(&app).await? };
+    let progress = |copied| tracing::trace!(?copied, "copying");
+    let release = app.releases.create(creation, &caller, act, progress).await?;
+    Ok(One { schema_version: 1, at: app.clock.now(), release })
+}
+
+async fn handle_preview(app: App, caller: Caller, request: PreviewRequest) -> Result<Preview, Fault> {
+    app.releases.preview(Creation { note: request.note, ..Creation::default() }, &caller).await
+}
+
+async fn handle_bless(app: App, caller: Caller, request: BlessRequest) -> Result<One, Fault> {
+    let reason = request.reason.trim();
+    if reason.chars().count() > LONGEST || reason.chars().any(char::is_control) {
+        let message = format!("cannot take this reason: one line of at most {LONGEST} characters");
+        return Err(Fault::usage(message).hint("--reason \"48 h without an incident\""));
+    }
+    let act = Act::new(&caller, Bless::NAME, "");
+    let release = app.releases.bless(request.id, reason.to_owned(), &caller, act).await?;
+    Ok(One { schema_version: 1, at: app.clock.now(), release })
+}
+
+async fn handle_delete(app: App, caller: Caller, request: IdRequest) -> Result<Deleted, Fault> {
+    app.releases.delete(request.id, Act::new(&caller, Delete::NAME, "")).await?;
+    Ok(Deleted { schema_version: 1, id: request.id })
+}
+
+/// What a release refers to, and what its backup is kept for.
+async fn newest_backup(app: &App) -> Result<Option<String>, Fault> {
+    let sound = app.backups.list().await?.into_iter().rfind(crate::domain::BackupEntry::is_sound);
+    Ok(sound.map(|entry| entry.id.to_string()))
+}
+
+pub async fn create(args: CreateArgs, ctl: &Ctl) -> Result<Exit, CliError> {
+    let CreateArgs { note, dry_run, force } = args;
+    if dry_run {
+        let preview = ctl.client.call::<Previewed>(&PreviewRequest { note }).await?;
+        ctl.output.print(&ctl.ui, &preview, |_| previewed(&preview))?;
+        return Ok(Exit::Ok);
+    }
+    let made = ctl.client.call::<Create>(&CreateRequest { note, force }).await?;
+    ctl.output.print(&ctl.ui, &made, |_| created(&made.release))?;
+    Ok(Exit::Ok)
+}
+
+pub async fn bless(id: ReleaseId, reason: String, ctl: &Ctl) -> Result<Exit, CliError> {
+    let one = ctl.client.call::<Bless>(&BlessRequest { id, reason }).await?;
+    ctl.output.print(&ctl.ui, &one, |_| format!("{id} is stable: a rollback returns to it from now on\n"))?;
+    Ok(Exit::Ok)
+}
+
+pub async fn delete(id: ReleaseId, yes: bool, ctl: &Ctl) -> Result<Exit, CliError> {
+    confirm(&format!("delete release {id} and its files"), yes)?;
+    let deleted = ctl.client.call::<Delete>(&IdRequest { id }).await?;
+    ctl.output.print(&ctl.ui, &deleted, |_| format!("{id} is deleted\n"))?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,162 @@
+//! What `deploy` and `rollback` have in common: look at the plan, begin it, follow it. Both ends.
+use super::operation::follow_operation;
+use crate::{
+    cli::{CliError, Ctl, Exit, Output, Table, confirm, one_line, render},
+    daemon::{App, Route},
+    deploy::Wish,
+    domain::{Audited, Caller, Digest, Fault, OperationId, Permission, ReleaseId, WayKind, WayPlan},
+    protocol::{Endpoint, Verb},
+};
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
+
+/// The longest reason that is taken, in characters.
+const LONGEST: usize = 200;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PlanRequest {
+    pub kind: WayKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<ReleaseId>,
+    #[serde(default)]
+    pub unproved: bool,
+}
+
+pub struct Plan;
+impl Endpoint for Plan {
+    const NAME: &'static str = "ways/plan";
+    const VERB: Verb = Verb::Read;
+    const NEEDS: Permission = Permission::FleetRead;
+    const AUDITED: Audited = Audited::Not;
+    type Request = PlanRequest;
+    type Reply = WayPlan;
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct BeginRequest {
+    #[serde(flatten)]
+    pub wish: Wish,
+    /// Of the plan that was looked at: nothing else is begun.
+    pub plan: Digest,
+    pub reason: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Begun {
+    pub schema_version: u32,
+    pub operation: OperationId,
+}
+
+pub struct Begin;
+impl Endpoint for Begin {
+    const NAME: &'static str = "ways/begin";
+    const VERB: Verb = Verb::Write;
+    const NEEDS: Permission = Permission::ReleaseDeploy;
+    const AUDITED: Audited = Audited::Around;
+    type Request = BeginRequest;
+    type Reply = Begun;
+
+    fn object(request: &BeginRequest) -> String {
+        let kind = request.wish.kind;
+        request.wish.to.map_or_else(|| kind.to_string(), |to| format!("{kind} release/{to}"))
+    }
+}
+
+pub fn routes() -> Vec<Route> {
+    vec![Route::to::<Plan, _, _>(handle_plan), Route::to::<Begin, _, _>(handle_begin)]
+}
+
+async fn handle_plan(app: App, caller: Caller, request: PlanRequest) -> Result<WayPlan, Fault> {
+    let PlanRequest { kind, to, unproved } = request;
+    app.ways.plan(&Wish { kind, to, unproved }, &caller.principal).await
+}
+
+async fn handle_begin(app: App, caller: Caller, request: BeginRequest) -> Result<Begun, Fault> {
+    let reason = request.reason.trim();
+    if reason.is_empty() || reason.chars().count() > LONGEST || reason.chars().any(char::is_control) {
+        let message = format!("cannot go on without a reason: one line of 1 to {LONGEST} characters");
+        return Err(Fault::usage(message).hint("--reason \"booking 2.4, OPS-17\""));
+    }
+    let operation = app.ways.begin(&request.wish, request.plan, &caller.principal, reason).await?;
+    Ok(Begun { schema_version: 1, operation })
+}
+
+/// How it is to be gone.
+pub struct Going {
+    pub wish: Wish,
+    pub reason: String,
+    /// Of a plan that was looked at before; none takes the one that is there now.
+    pub seen: Option<Digest>,
+    pub dry_run: bool,
+    pub detach: bool,
+    pub yes: bool,
+}
+
+pub async fn show_plan(ctl: &Ctl, wish: &Wish) -> Result<WayPlan, CliError> {
+    let request = PlanRequest { kind: wish.kind, to: wish.to, unproved: wish.unproved };
+    let plan = ctl.client.call::<Plan>(&request).await?;
+    ctl.output.print(&ctl.ui, &plan, |_| planned(&plan))?;
+    Ok(plan)
+}
+
+/// 0 where it would be begun, 6 where something stands against it.
+pub fn exit_of_plan(plan: &WayPlan) -> Exit {
+    if plan.against.is_empty() { Exit::Ok } else { Exit::Refused }
+}
+
+pub async fn go(ctl: &Ctl, going: Going) -> Result<Exit, CliError> {
+    if going.dry_run {
+        return Ok(exit_of_plan(&show_plan(ctl, &going.wish).await?));
+    }
+    let Wish { kind, to, unproved } = going.wish;
+    let plan = ctl.client.call::<Plan>(&PlanRequest { kind, to, unproved }).await?;
+    ctl.ui.note(planned(&plan).trim_end());
+    if !plan.against.is_empty() {
+        let message = format!("cannot go on: {}", plan.against.join("; "));
+        let refused = Fault::new(crate::domain::FaultKind::Refused, message);
+        return Err(refused.hint("nothing was changed").into());
+    }
+    confirm(&format!("do that to the whole fleet ({} steps)", plan.steps.len()), going.yes)?;
+    let wish = Wish { to: plan.to, ..going.wish };
+    let request = BeginRequest { wish, plan: going.seen.unwrap_or(plan.digest), reason: going.reason };
+    let begun = ctl.client.call::<Begin>(&request).await?;
+    if going.detach {
+        ctl.output.print(&ctl.ui, &begun, |_| format!("{} is under way\n", begun.operation))?;
+        return Ok(Exit::Ok);
+    }
+    let operation = follow_operation(ctl, begun.operation).await?;
+    match ctl.output {
+        Output::Name => ctl.ui.data(&format!("{}\n", operation.id))?,
+        output => output.print(&ctl.ui, &operation, |_| render::operation(&ctl.ui, &operation))?,
+    }
+    Ok(render::exit_of_operation(&operation))
+}
+
+fn planned(plan: &WayPlan) -> String {
+    let release = |id: Option<ReleaseId>| id.map_or_else(|| "none".to_owned(), |id| id.to_string());
+    let mut text = match plan.kind {
+        WayKind::Immediate => "switch the fleet off".to_owned(),
+        WayKind::Full => format!("roll back from release {} to {}", release(plan.from), release(plan.to)),
+        WayKind::Deploy => format!("deploy release {} over {}", release(plan.to), release(plan.from)),
+    };
+    let expected =
+        plan.expected_ms().map_or_else(|| "not known yet".into(), |ms| format!("{:.1} s", seconds(ms)));
+    let _ = writeln!(text, "; expected {expected}, at most {}", plan.budget);
+    let mut table = Table::new(&["STEP", "WHAT", "TOOK"]).figures(&[2]);
+    for step in &plan.steps {
+        let took = step.expected_ms.map_or_else(String::new, |ms| format!("{:.1} s", seconds(ms)));
+        table.row(vec![step.name.to_string(), one_line(&step.title), took]);
+    }
+    text.push_str(&table.render(None));
+    for (label, sentences) in [("lost", &plan.lost), ("doubt", &plan.doubts), ("against", &plan.against)] {
+        for sentence in sentences {
+            let _ = writeln!(text, "{label}: {}", one_line(sentence));
+        }
+    }
+    let _ = writeln!(text, "plan {}", plan.digest);
+    text
+}
+
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1e3
+}

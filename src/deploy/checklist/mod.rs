@@ -1,0 +1,37 @@
+//! What must hold before and after a deployment, asked item by item; and who answers for what no machine can check.
+mod agents;
+mod alerts;
+mod attest;
+mod attesting;
+mod backup;
+mod checks;
+mod errors;
+#[cfg(test)]
+mod fixture;
+mod item;
+mod kind;
+mod service;
+mod validated;
+
+pub use attesting::{AttestRequest, AttestationEntry, LARGEST_EVIDENCE, Shown};
+pub use backup::{Backups, LastBackup};
+pub use item::ItemInfo;
+use kind::ItemKind;
+pub use service::{CheckRequest, ChecklistParts, Checklists};
+
+/// Every kind of the checklist alone, in the order that the documentation lists them. A new one is one file and one
+/// line here.
+const ITEMS: &[ItemKind] = &[
+    ItemKind::of::<checks::Checks>(),
+    ItemKind::of::<validated::Validated>(),
+    ItemKind::of::<agents::Agents>(),
+    ItemKind::of::<errors::Errors>(),
+    ItemKind::of::<backup::Backup>(),
+    ItemKind::of::<alerts::Alerts>(),
+    ItemKind::of::<attest::Attest>(),
+];
+
+/// The same, for reading a configuration.
+pub fn kinds() -> Vec<crate::config::Kind> {
+    ITEMS.iter().map(|entry| entry.kind).collect()
+}

@@ -1,0 +1,12 @@
+//! Releases and the ways between them: what one is made of, what must hold before it, and the way back.
+pub mod checklist;
+mod releases;
+mod steps;
+mod ways;
+
+pub use releases::{
+    AgentChange, AgentDiff, Before, Copied, Creation, Fresh, Preview, ReleaseDiff, ReleaseEntry, Releases,
+    ReleasesParts, Reread, Verification,
+};
+pub use steps::{Hands, Reload, steps};
+pub use ways::{Ways, WaysParts, Wish};

@@ -1,0 +1,5 @@
+//! Deployment and rollback: planned before anything is done, then carried out as an operation.
+mod plan;
+mod service;
+
+pub use service::{Ways, WaysParts, Wish};

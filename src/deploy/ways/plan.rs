@@ -1,0 +1,302 @@
+//! Pure: from what there is to the steps of a way, what it loses and what stands against it.
+use crate::{
+    deploy::steps,
+    domain::{Course, Digest, Fault, OnFailure, ReleaseStanding, ReleaseState, Verdict, WayKind},
+};
+use serde::Serialize;
+
+/// What a way is planned from.
+pub struct Facts<'a> {
+    pub kind: WayKind,
+    pub from: Option<&'a ReleaseStanding>,
+    pub to: Option<&'a ReleaseStanding>,
+    /// Somebody named the release; else it was found.
+    pub named: bool,
+    /// The last validation of everything: its verdict, and whether it is recent enough to count.
+    pub validation: Option<(Verdict, bool)>,
+    /// Somebody answers for going on without one, and says why.
+    pub unproved: bool,
+    pub agents_without_artifact: Vec<String>,
+}
+
+/// The steps in order, and what is to be said of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outline {
+    pub steps: Vec<&'static str>,
+    pub lost: Vec<String>,
+    pub against: Vec<String>,
+    pub doubts: Vec<String>,
+}
+
+pub fn outline(facts: &Facts<'_>) -> Outline {
+    match facts.kind {
+        WayKind::Immediate => Outline {
+            steps: vec![steps::OFF, steps::QUIESCENT],
+            lost: vec!["every agent is off until `agentctl system on`, or a rollback in full".into()],
+            ..Outline::default()
+        },
+        WayKind::Full => full(facts),
+        WayKind::Deploy => deploy(facts),
+    }
+}
+
+fn full(facts: &Facts<'_>) -> Outline {
+    let mut outline = between(
+        facts,
+        facts.from.is_some_and(|from| !from.release.migration.up.is_empty()).then_some(steps::MIGRATE_DOWN),
+    );
+    if facts.to.is_none() {
+        outline.against.push(
+            "there is no release to return to: none but what runs has ever been stable (`agentctl release bless`)".into(),
+        );
+    }
+    if let Some(from) = facts.from {
+        let (id, migration) = (from.release.id, &from.release.migration);
+        if migration.irreversible {
+            outline
+                .against
+                .push(format!("there is no way back over the migration of {id}: it is irreversible"));
+        } else if !migration.up.is_empty() && migration.down.is_empty() {
+            outline
+                .against
+                .push(format!("the migration of {id} declares no `down`, and none can be guessed"));
+        }
+    }
+    if let Some(to) = facts.to.filter(|to| facts.named && to.stable_since().is_none()) {
+        outline.doubts.push(format!("{} has never been stable", to.release.id));
+    }
+    outline
+}
+
+fn deploy(facts: &Facts<'_>) -> Outline {
+    let migrates = facts.to.is_some_and(|to| !to.release.migration.up.is_empty());
+    let mut outline = between(facts, migrates.then_some(steps::MIGRATE_UP));
+    match facts.to {
+        None => outline.against.push("no release was named".into()),
+        Some(to) => {
+            let (id, migration) = (to.release.id, &to.release.migration);
+            if migrates && migration.irreversible {
+                outline.lost.push(format!(
+                    "there is no way back over the migration of {id}: it stops there if it fails"
+                ));
+            } else if migrates && migration.down.is_empty() {
+                outline.against.push(format!(
+                    "the migration of {id} says neither how it is taken back (`down`) nor that it cannot be (`irreversible`)"
+                ));
+            }
+            if to.state == ReleaseState::Reverted {
+                outline.doubts.push(format!("{id} was tried before, and taken back"));
+            }
+        }
+    }
+    match facts.validation {
+        Some((Verdict::Ready, true)) => {}
+        _ if facts.unproved => outline.doubts.push("nothing has just proved that this fleet is ready".into()),
+        Some((Verdict::Ready, false)) => {
+            outline.against.push("the last validation is too old to count: `agentctl validate`".into());
+        }
+        Some((verdict, _)) => {
+            let said = verdict.as_str();
+            outline
+                .against
+                .push(format!("the last validation said {said}: `agentctl validate show` says why"));
+        }
+        None => outline.against.push("nothing was ever validated in full here: `agentctl validate`".into()),
+    }
+    outline
+}
+
+/// What both ways between two releases have in common.
+fn between(facts: &Facts<'_>, migration: Option<&'static str>) -> Outline {
+    let mut outline = Outline::default();
+    let before = [steps::TARGET, steps::BACKUP, steps::OFF, steps::QUIESCENT];
+    let after = [steps::SWITCH, steps::ON, steps::VERIFY, steps::RECORD];
+    outline.steps = before.into_iter().chain(migration).chain(after).collect();
+    if let (Some(from), Some(to)) = (facts.from, facts.to) {
+        if from.release.id == to.release.id {
+            outline.against.push(format!("{} is what runs", to.release.id));
+        }
+        if from.release.content == to.release.content {
+            outline.doubts.push(format!("{} and {} ship the same", from.release.id, to.release.id));
+        }
+    }
+    if let Some(to) = facts.to.filter(|to| to.release.config.is_none()) {
+        outline.doubts.push(format!("{} has no configuration: that which is in force stays", to.release.id));
+    }
+    if !facts.agents_without_artifact.is_empty() {
+        outline.doubts.push(format!(
+            "no release holds the code of {}: what runs of them stays as it is",
+            facts.agents_without_artifact.join(", ")
+        ));
+    }
+    outline
+}
+
+/// An operation over an irreversible migration stops where its steps say so; any other is unwound.
+pub fn on_failure(kind: WayKind) -> OnFailure {
+    match kind {
+        // A fleet that was to be off is not started again because something of it would not stop.
+        WayKind::Immediate => OnFailure::Stop,
+        WayKind::Deploy | WayKind::Full => OnFailure::Unwind,
+    }
+}
+
+/// Of everything that is to be done; who asks and why is no part of it.
+pub fn digest(course: &Course, outline: &Outline, contents: &[Digest]) -> Result<Digest, Fault> {
+    #[derive(Serialize)]
+    struct Done<'a> {
+        kind: WayKind,
+        from: &'a Option<crate::domain::ReleaseId>,
+        to: &'a Option<crate::domain::ReleaseId>,
+        was_off: bool,
+        irreversible: bool,
+        steps: &'a [&'static str],
+        contents: &'a [Digest],
+    }
+    let Course { kind, from, to, was_off, irreversible, .. } = course;
+    let done = Done {
+        kind: *kind,
+        from,
+        to,
+        was_off: *was_off,
+        irreversible: *irreversible,
+        steps: &outline.steps,
+        contents,
+    };
+    let text = serde_json::to_vec(&done)
+        .map_err(|error| Fault::internal(format!("cannot take the digest of a plan: {error}")))?;
+    Ok(crate::deploy::releases::sha256(&text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Migration, Principal, Release, ReleaseId, ReleaseMove, Revision};
+    use jiff::Timestamp;
+
+    fn migration(up: bool, down: bool, irreversible: bool) -> Migration {
+        let command = |declared: bool| declared.then(|| "true".to_owned()).into_iter().collect();
+        Migration { up: command(up), down: command(down), irreversible }
+    }
+
+    fn standing(id: u32, state: ReleaseState, migration: Migration) -> ReleaseStanding {
+        let by: Principal = "user:0".parse().expect("a principal");
+        let release = Release {
+            schema_version: 1,
+            id: ReleaseId(id),
+            at: Timestamp::UNIX_EPOCH,
+            by: by.clone(),
+            note: String::new(),
+            environment: "dev".into(),
+            content: Digest([u8::try_from(id).expect("small"); 32]),
+            config: None,
+            revision: Revision::Unknown("no repository".into()),
+            agents: Vec::new(),
+            migration,
+            agentd_version: "1".into(),
+            database_version: 5,
+            readiness: None,
+            backup: None,
+            warnings: Vec::new(),
+        };
+        let moved = ReleaseMove { from: None, to: state, at: Timestamp::UNIX_EPOCH, by, why: String::new() };
+        ReleaseStanding { release, state, record: Digest([0; 32]), moves: vec![moved] }
+    }
+
+    fn facts<'a>(
+        kind: WayKind,
+        from: Option<&'a ReleaseStanding>,
+        to: Option<&'a ReleaseStanding>,
+    ) -> Facts<'a> {
+        let validation = Some((Verdict::Ready, true));
+        Facts {
+            kind,
+            from,
+            to,
+            named: true,
+            validation,
+            unproved: false,
+            agents_without_artifact: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_deployment_needs_a_proof_that_is_good_and_fresh_or_somebodys_word() {
+        let to = standing(2, ReleaseState::Candidate, Migration::default());
+        let sound = facts(WayKind::Deploy, None, Some(&to));
+        assert_eq!(outline(&sound).against, Vec::<String>::new());
+        let weak = [
+            None,
+            Some((Verdict::Ready, false)),
+            Some((Verdict::NotReady, true)),
+            Some((Verdict::Inconclusive, true)),
+        ];
+        for validation in weak {
+            let facts = Facts { validation, ..facts(WayKind::Deploy, None, Some(&to)) };
+            assert_eq!(outline(&facts).against.len(), 1, "{validation:?}");
+            let before = outline(&facts).doubts.len();
+            let answered = outline(&Facts { unproved: true, ..facts });
+            assert_eq!((answered.against.len(), answered.doubts.len()), (0, before + 1), "{validation:?}");
+        }
+        // Whoever must go back does not need a proof that what runs is ready.
+        let from = standing(3, ReleaseState::OnTrial, Migration::default());
+        let back = Facts { validation: None, ..facts(WayKind::Full, Some(&from), Some(&to)) };
+        assert_eq!(outline(&back).against, Vec::<String>::new());
+    }
+
+    #[test]
+    fn migrations_stand_in_the_way_where_nobody_said_how_to_go_back() {
+        for (up, down, irreversible, deploys, returns) in [
+            (false, false, false, true, true),
+            (true, true, false, true, true),
+            (true, false, false, false, false),
+            (true, false, true, true, false),
+        ] {
+            let migration = migration(up, down, irreversible);
+            let (old, new) = (
+                standing(1, ReleaseState::Stable, Migration::default()),
+                standing(2, ReleaseState::OnTrial, migration.clone()),
+            );
+            let there = outline(&facts(WayKind::Deploy, Some(&old), Some(&new)));
+            let back = outline(&facts(WayKind::Full, Some(&new), Some(&old)));
+            assert_eq!(there.against.is_empty(), deploys, "{migration:?}: {there:?}");
+            assert_eq!(back.against.is_empty(), returns, "{migration:?}: {back:?}");
+            assert_eq!(there.steps.contains(&steps::MIGRATE_UP), up);
+            assert_eq!(back.steps.contains(&steps::MIGRATE_DOWN), up);
+            assert_eq!(there.lost.is_empty(), !irreversible, "{there:?}");
+        }
+    }
+
+    #[test]
+    fn there_is_no_way_to_where_one_is_or_to_nowhere() {
+        let here = standing(1, ReleaseState::Stable, Migration::default());
+        for kind in [WayKind::Deploy, WayKind::Full] {
+            assert_eq!(outline(&facts(kind, Some(&here), Some(&here))).against, ["r-1 is what runs"]);
+            assert_eq!(outline(&facts(kind, Some(&here), None)).against.len(), 1, "{kind}");
+        }
+        let off = outline(&facts(WayKind::Immediate, None, None));
+        assert_eq!((off.steps, off.against.len()), (vec![steps::OFF, steps::QUIESCENT], 0));
+    }
+
+    #[test]
+    fn another_plan_is_another_digest_and_who_asks_is_no_part_of_it() {
+        let to = standing(2, ReleaseState::Candidate, Migration::default());
+        let outlined = outline(&facts(WayKind::Deploy, None, Some(&to)));
+        let course = |reason: &str, was_off| Course {
+            kind: WayKind::Deploy,
+            from: None,
+            to: Some(ReleaseId(2)),
+            was_off,
+            irreversible: false,
+            by: "user:0".parse().expect("a principal"),
+            reason: reason.into(),
+        };
+        let of = |course: &Course, content: u8| {
+            digest(course, &outlined, &[Digest([content; 32])]).expect("a digest")
+        };
+        let first = of(&course("", false), 2);
+        assert_eq!(first, of(&course("because", false), 2));
+        assert_ne!(first, of(&course("", true), 2));
+        assert_ne!(first, of(&course("", false), 3));
+    }
+}
