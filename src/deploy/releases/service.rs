@@ -19,11 +19,16 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit, watch},
     task::spawn_blocking,
+    time::timeout,
 };
+
+/// How long a step waits for a change that is under way: hashing a large release anew takes its time.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct ReleasesParts {
     /// The settings in force; changes at a reload.
@@ -154,7 +159,7 @@ impl Releases {
     /// The link and the configuration text; agents are not touched. Asked again after a crash it does what is left and
     /// answers as it did the first time.
     pub async fn switch_to(&self, id: ReleaseId) -> Result<Before, Fault> {
-        let _turn = self.turn("switch to a release")?;
+        let _turn = self.own_turn("switch to a release").await?;
         let release = self.standing(id).await?.release;
         let file = self.inner.parts.config_file.clone();
         self.on_disk(move |releases| switch::switch_to(releases, &release, file.as_deref())).await
@@ -162,14 +167,14 @@ impl Releases {
 
     /// Takes back the last switch.
     pub async fn undo_switch(&self, before: Before) -> Result<(), Fault> {
-        let _turn = self.turn("undo a switch")?;
+        let _turn = self.own_turn("undo a switch").await?;
         let file = self.inner.parts.config_file.clone();
         self.on_disk(move |releases| switch::undo(releases, &before, file.as_deref())).await
     }
 
     /// Takes back a switch to this release that may have been cut off in the middle. False where none was begun.
     pub async fn take_back(&self, to: ReleaseId) -> Result<bool, Fault> {
-        let _turn = self.turn("undo a switch")?;
+        let _turn = self.own_turn("undo a switch").await?;
         let file = self.inner.parts.config_file.clone();
         self.on_disk(move |releases| match switch::begun(releases).filter(|before| before.to == to) {
             Some(before) => switch::undo(releases, &before, file.as_deref()).map(|()| true),
@@ -202,6 +207,14 @@ impl Releases {
             Fault::new(FaultKind::Conflict, format!("cannot {what}: another change of releases is under way"))
                 .hint("try again once it is done; `agentctl release list` shows what came of it")
         })
+    }
+
+    /// For the steps of an operation, which has the fleet to itself: what clears up at the start, or prunes, is soon done.
+    async fn own_turn(&self, what: &str) -> Result<SemaphorePermit<'_>, Fault> {
+        match timeout(PATIENCE, self.inner.turn.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => self.turn(what),
+        }
     }
 
     pub(super) async fn on_disk<T: Send + 'static>(

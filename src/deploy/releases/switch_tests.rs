@@ -109,3 +109,16 @@ async fn what_is_needed_stays_and_the_oldest_of_the_rest_go() {
     assert!(!directory_of(&bench.path("releases"), ONE).exists());
     assert_eq!(bench.ids().await, [5, 4, 2]);
 }
+
+#[tokio::test]
+async fn a_switch_waits_for_a_change_that_is_under_way() {
+    let bench = Bench::new().await;
+    bench.create().await.expect("made");
+    let turn = bench.releases.turn("clear up").expect("nobody else's");
+    let switch = bench.releases.switch_to(ONE);
+    tokio::pin!(switch);
+    let early = futures_util::poll!(&mut switch);
+    assert!(early.is_pending(), "{early:?}");
+    drop(turn);
+    switch.await.expect("switched");
+}
