@@ -63,6 +63,7 @@ pub async fn runs(hands: &Hands, release: Option<ReleaseId>, at: &Site) -> Resul
                 if since.elapsed() >= STEADY {
                     return Ok(());
                 }
+                at.note("all of it is ready, and must stay so");
             }
             Standing::Lost(why) => return Err(failed(&why)),
             Standing::Coming(why) if Instant::now() >= end => return Err(failed(&why)),
