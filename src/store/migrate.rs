@@ -13,6 +13,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_waivers.sql"),
     include_str!("migrations/0004_trust.sql"),
     include_str!("migrations/0005_return.sql"),
+    include_str!("migrations/0006_rehearsed.sql"),
 ];
 
 /// "agdt": what the first migration writes into the file's header.
