@@ -306,6 +306,10 @@ TABLE = [
     # What judges all others
     ("a declared check never looks", "health/look.rs",
      "settled(&*self.probe, target).await.map(short)", "Ok::<_, Miss>(String::new()).map(short)", ["CF-018"]),
+    ("a changed backup is unpacked", "backups/unpack.rs",
+     "Ok(seen) if seen == (file.bytes, file.sha256) => {}", "Ok(_) => {}", ["DB-014"]),
+    ("a missing file of a backup is passed over", "backups/unpack.rs",
+     'NotFound => return Err(spoilt("is missing")),', "NotFound => {}", ["DB-014"]),
     ("a failed gate is as good as passed", "readiness/score.rs",
      "Outcome::Fail if finding.waived.is_some() => {}", "Outcome::Fail if finding.waived.is_some() || bar > 0.0 => {}",
      ["CF-017"]),
