@@ -227,7 +227,13 @@ impl Inner {
                         return; // there is no supervisor any more
                     }
                     let snapshot = fleet.snapshot();
-                    self.board().set_fleet(snapshot, Instant::now(), self.clock.now());
+                    // Asked after it and taken in first: who has come up because what it needs is back would else be
+                    // called blocked by that.
+                    let down = fleet.dependencies_down();
+                    let mut board = self.board();
+                    board.set_down(down, Instant::now(), self.clock.now());
+                    board.set_fleet(snapshot, Instant::now(), self.clock.now());
+                    asks_what_is_down = false;
                 }
                 () = self.bell.notified() => {}
                 () = sleep_until(next.unwrap_or(idle)) => asks_what_is_down = false,

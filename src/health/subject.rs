@@ -203,8 +203,14 @@ impl Subject {
             return Some(Observation::Unhealthy { reason: slot.reason() });
         }
         if gating.is_empty() {
-            // Somebody else knows whether it is ready; all there is to say is that it is alive again.
-            return (self.told == Some(Told::Unhealthy)).then_some(Observation::Ready);
+            // Somebody else knows whether it is ready; all there is to say is that it is alive again, or that what it
+            // needs is back: without that word it would stay degraded for good.
+            let over = match &self.told {
+                Some(Told::Unhealthy) => true,
+                Some(Told::NotReady(_)) => !self.is_starting(),
+                Some(Told::Ready) | None => false,
+            };
+            return over.then_some(Observation::Ready);
         }
         if let Some(slot) = gating.iter().find(|slot| failing(slot)) {
             return Some(Observation::NotReady { reason: slot.reason() });
