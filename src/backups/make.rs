@@ -12,6 +12,7 @@ use super::{
 use crate::{
     config::BackupDatabase,
     domain::{BackupFile, BackupManifest, Digest, Fault, FaultKind, Part},
+    resilience::durable,
     store::Store,
 };
 use jiff::Timestamp;
@@ -122,7 +123,7 @@ fn finish(
         }
         manifest.encryption = key.as_ref().map(|key| key.terms.clone());
         let (manifest, text) = manifest::sealed(manifest, key.as_ref())?;
-        shelf::write_aside(&draft.part, MANIFEST, &text)?;
+        durable::replace(&draft.part.join(MANIFEST), &text)?;
         draft.keep()?;
         Ok(manifest)
     };

@@ -4,11 +4,12 @@ use super::manifest::{self, MANIFEST};
 use crate::{
     config::{BackupSettings, Paths},
     domain::{BackupEntry, BackupId, Fault, FaultKind, Verified},
+    resilience::durable,
 };
 use jiff::Timestamp;
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
+    io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -129,7 +130,7 @@ impl Shelf {
     pub(super) fn keep_verified(&self, id: &BackupId, verified: &Verified) -> Result<(), Fault> {
         let dir = self.path(id);
         let text = serde_json::to_vec_pretty(verified).map_err(io::Error::from);
-        let kept = text.and_then(|text| write_aside(&dir, VERIFIED, &text));
+        let kept = text.and_then(|text| durable::replace(&dir.join(VERIFIED), &text));
         kept.map_err(|error| cannot("write to", &dir, &error))
     }
 
@@ -139,7 +140,7 @@ impl Shelf {
         let delete = || {
             let _ = fs::remove_dir_all(&gone);
             fs::rename(&dir, &gone)?;
-            sync(&self.dir)?;
+            durable::sync_directory(&self.dir)?;
             fs::remove_dir_all(&gone)
         };
         delete().map_err(|error| cannot("delete", &dir, &error))
@@ -174,10 +175,10 @@ pub(super) struct Draft {
 impl Draft {
     /// Everything in it is on the disk; from here on it is there, whatever happens.
     pub fn keep(mut self) -> io::Result<()> {
-        sync(&self.part)?;
+        durable::sync_directory(&self.part)?;
         fs::rename(&self.part, &self.kept)?;
         self.done = true;
-        self.kept.parent().map_or(Ok(()), sync)
+        self.kept.parent().map_or(Ok(()), durable::sync_directory)
     }
 }
 
@@ -212,21 +213,6 @@ impl Drop for Bench {
 /// A new file for its owner alone.
 pub(super) fn private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
-}
-
-/// Whole or not at all.
-pub(super) fn write_aside(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let aside = dir.join(format!(".{name}.new"));
-    let _ = fs::remove_file(&aside);
-    let mut file = private(&aside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&aside, dir.join(name))?;
-    sync(dir)
-}
-
-pub(super) fn sync(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 /// Is it one of those that stand beside the files of a backup?

@@ -8,7 +8,10 @@ use super::{
     seal::Opened,
     shelf::{self, Shelf, private},
 };
-use crate::domain::{BackupId, BackupManifest, Fault, FaultKind};
+use crate::{
+    domain::{BackupId, BackupManifest, Fault, FaultKind},
+    resilience::durable,
+};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::{
     fs::{self, DirBuilder, File},
@@ -49,10 +52,10 @@ pub fn unpack(shelf: &Shelf, id: &BackupId, lock: &Lock, to: &Path) -> Result<Ba
     make().map_err(|error| shelf::cannot("make", &part.0, &error))?;
     extract(shelf, &manifest, key.as_ref(), &part.0)?;
     let place = || -> io::Result<()> {
-        shelf::sync(&part.0)?;
+        durable::sync_directory(&part.0)?;
         // Never in the place of something that has come to be there meanwhile.
         renameat_with(CWD, &part.0, CWD, &to, RenameFlags::NOREPLACE)?;
-        shelf::sync(&parent)
+        durable::sync_directory(&parent)
     };
     place().map_err(|error| shelf::cannot("unpack to", &to, &error))?;
     Ok(manifest)

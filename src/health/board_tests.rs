@@ -283,8 +283,8 @@ fn an_agent_without_gating_probes_is_well_again_when_what_it_needs_is_back() {
     bench.run(10_000, |_, _| true);
     assert_eq!(bench.told(), []);
     bench.down("orders");
-    let blocked = Observation::NotReady { reason: "blocked by orders: refused".into() };
-    assert_eq!(bench.told(), [blocked.clone()]);
+    let blocked = [Observation::NotReady { reason: "blocked by orders: refused".into() }];
+    assert_eq!(bench.told(), blocked);
     bench.fleet(chat(AgentState::Degraded));
     bench.board.set_down([].into(), bench.now, T0);
     assert_eq!(bench.told(), [Observation::Ready]);
@@ -295,7 +295,7 @@ fn an_agent_without_gating_probes_is_well_again_when_what_it_needs_is_back() {
     // One that was never ready is not made so by that: it has yet to speak for itself.
     bench.fleet(vec![agent("chat/0", &["orders"], AgentState::Starting, 2)]);
     bench.down("orders");
-    assert_eq!(bench.told(), [blocked]);
+    assert_eq!(bench.told(), blocked);
     bench.board.set_down([].into(), bench.now, T0);
     bench.run(60_000, |_, _| true);
     assert_eq!(bench.told(), []);

@@ -59,7 +59,9 @@ impl Drop for Aside {
 fn half(all: &CpuSet) -> CpuSet {
     let ours: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| all.is_set(*core)).collect();
     let mut half = CpuSet::new();
-    ours[ours.len() / 2..].iter().for_each(|core| half.set(*core));
+    for core in &ours[ours.len() / 2..] {
+        half.set(*core);
+    }
     half
 }
 
@@ -77,7 +79,9 @@ mod tests {
             [(vec![0], vec![0]), (vec![0, 1], vec![1]), (vec![2, 5, 7], vec![5, 7]), (vec![], vec![])]
         {
             let mut all = CpuSet::new();
-            may.iter().for_each(|core| all.set(*core));
+            for core in &may {
+                all.set(*core);
+            }
             let half = half(&all);
             let kept: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| half.is_set(*core)).collect();
             assert_eq!(kept, keeps, "of {may:?}");

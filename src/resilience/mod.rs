@@ -5,6 +5,7 @@ mod budget;
 mod bulkhead;
 mod clock;
 mod deadline;
+pub mod durable;
 mod failure;
 mod limiter;
 mod machine;

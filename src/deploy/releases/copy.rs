@@ -4,7 +4,10 @@ use super::{
     listing::{Listing, shown},
     tree::{Bounds, Modes, Sink, trouble, walk},
 };
-use crate::domain::{AgentName, Fault, FaultKind};
+use crate::{
+    domain::{AgentName, Fault, FaultKind},
+    resilience::durable,
+};
 use rustix::fs::{CWD, Mode, OFlags, openat, statvfs, syncfs};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
@@ -67,8 +70,7 @@ pub fn sync_below(directory: &Path) -> Result<(), Fault> {
 }
 
 pub fn sync_directory(directory: &Path) -> Result<(), Fault> {
-    let synced = File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(|error| trouble("write", directory, &error))
+    durable::sync_directory(directory).map_err(|error| trouble("write", directory, &error))
 }
 
 /// A tree of ours, read-only or not.

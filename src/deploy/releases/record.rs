@@ -4,7 +4,10 @@ use super::{
     listing::{Listing, sha256, shown},
     tree::{Bounds, Look, Modes, trouble, walk},
 };
-use crate::domain::{Artifact, Digest, Fault, FaultKind, Release, ReleaseId};
+use crate::{
+    domain::{Artifact, Digest, Fault, FaultKind, Release, ReleaseId},
+    resilience::durable,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -169,16 +172,8 @@ pub fn verify(releases: &Path, release: &Release, record: Option<Digest>) -> Ver
     found
 }
 
-/// Aside, synced, renamed, and the directory synced: it is there whole, or as it was.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
-    let mut aside = path.to_owned().into_os_string();
-    aside.push(".new");
-    let aside = PathBuf::from(aside);
-    // One that a crash left is never wanted.
-    let _ = fs::remove_file(&aside);
-    put(&aside, bytes)?;
-    fs::rename(&aside, path).map_err(|error| trouble("write", path, &error))?;
-    path.parent().map_or(Ok(()), super::copy::sync_directory)
+    durable::replace(path, bytes).map_err(|error| trouble("write", path, &error))
 }
 
 fn put(path: &Path, bytes: &[u8]) -> Result<(), Fault> {

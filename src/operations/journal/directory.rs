@@ -1,6 +1,6 @@
 //! The directory of journals: private, a file for each operation, named by its number.
-use super::{PLAIN, Replay, replay, synced};
-use crate::domain::OperationId;
+use super::{PLAIN, Replay, replay};
+use crate::{domain::OperationId, resilience::durable};
 use jiff::Timestamp;
 use std::{
     fs::{self, DirBuilder, OpenOptions, Permissions},
@@ -39,7 +39,7 @@ pub fn open_directory(dir: &Path) -> io::Result<()> {
     if about.mode() & 0o077 != 0 {
         fs::set_permissions(dir, Permissions::from_mode(0o700))?;
     }
-    dir.parent().map_or(Ok(()), synced)
+    dir.parent().map_or(Ok(()), durable::sync_directory)
 }
 
 /// Every journal there is, by number. What was being written when agentd was cut off goes.
@@ -74,7 +74,7 @@ pub fn put_in_place(dir: &Path, place: &Path, text: &[u8]) -> io::Result<()> {
         file.write_all(text)?;
         file.sync_all()?;
         fs::rename(&aside, place)?;
-        synced(dir)
+        durable::sync_directory(dir)
     };
     put().inspect_err(|_| {
         // Whoever asked is told that nothing was begun: then nothing may be found that was.
@@ -98,7 +98,7 @@ pub fn remove(dir: &Path, ids: &[OperationId]) -> io::Result<u64> {
             Err(error) => return Err(error),
         }
     }
-    synced(dir)?;
+    durable::sync_directory(dir)?;
     Ok(gone)
 }
 

@@ -13,7 +13,7 @@ use crate::domain::{
 use jiff::Timestamp;
 use rustix::fs::OFlags;
 use std::{
-    fs::{File, OpenOptions},
+    fs::OpenOptions,
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -94,10 +94,6 @@ fn put(path: &Path, from: u64, text: &[u8]) -> io::Result<()> {
     }
     file.write_all_at(text, from)?;
     file.sync_data()
-}
-
-fn synced(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }
 
 fn failure(message: String) -> Fault {

@@ -1,7 +1,7 @@
 //! What holds the trail from outside the database: a file that only grows, a line for the newest row every so often.
 //! Each line has a MAC of its own over the line before, so that none can be changed, taken out or put in.
 use super::chain::AuditKey;
-use crate::domain::Digest;
+use crate::{domain::Digest, resilience::durable};
 use jiff::Timestamp;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -73,9 +73,7 @@ impl AnchorFile {
         let file =
             OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(NO_LINK).open(path)?;
         add(&file, &last)?;
-        if let Some(directory) = path.parent() {
-            File::open(directory)?.sync_all()?;
-        }
+        durable::sync_directory(path.parent().unwrap_or(Path::new("/")))?;
         Ok(Self { path: path.to_owned(), key: key.clone(), last })
     }
 
@@ -93,7 +91,7 @@ impl AnchorFile {
         Ok(())
     }
 
-    /// Lines about rows up to `pruned` go once the file is large. Written aside and put in its place.
+    /// Lines about rows up to `pruned` go once the file is large.
     pub fn compact(&mut self, pruned: (u64, Digest), now: Timestamp) -> io::Result<()> {
         if fs::metadata(&self.path)?.len() <= COMPACT_BEYOND {
             return Ok(());
@@ -102,18 +100,13 @@ impl AnchorFile {
         if known.changed.is_some() {
             return Err(io::Error::other("it was changed; it is left as it is"));
         }
-        let aside = self.path.with_extension("anchors.new");
-        let _ = fs::remove_file(&aside);
-        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&aside)?;
         let mut last = sealed(&self.key, &Digest::default(), AnchorKind::Pruned, pruned, now);
         let mut text = line(&last)?;
         for kept in known.lines.iter().filter(|kept| kept.seq > pruned.0) {
             last = sealed(&self.key, &last.mac, kept.kind, (kept.seq, kept.hash), kept.at);
             text.push_str(&line(&last)?);
         }
-        (&file).write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&aside, &self.path)?;
+        durable::replace(&self.path, text.as_bytes())?;
         self.last = last;
         Ok(())
     }

@@ -1,11 +1,14 @@
 //! The key of the chain: made at the first start, in a file of mode 0600 beside the database and never inside it.
 use super::chain::AuditKey;
-use crate::domain::Digest;
-use crate::store::{StoreError, StoreErrorKind, error::Result};
+use crate::{
+    domain::Digest,
+    resilience::durable,
+    store::{StoreError, StoreErrorKind, error::Result},
+};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
-    io::{self, Read, Write},
+    fs::{File, OpenOptions, Permissions},
+    io::{self, Read},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
 };
@@ -48,25 +51,12 @@ fn parse(file: File) -> io::Result<AuditKey> {
     Ok(AuditKey::new(&secret.0))
 }
 
-/// Whole or not at all: written aside, synced, then renamed.
 fn make(path: &Path) -> io::Result<()> {
     let mut secret = Digest::default();
     SystemRandom::new()
         .fill(&mut secret.0)
         .map_err(|_| io::Error::other("the kernel gives no random bytes"))?;
-    let aside = path.with_extension("key.new");
-    match fs::remove_file(&aside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-    writeln!(file, "{secret}")?;
-    file.sync_all()?;
-    fs::rename(&aside, path)?;
-    if let Some(directory) = path.parent() {
-        File::open(directory)?.sync_all()?;
-    }
-    Ok(())
+    durable::replace(path, format!("{secret}\n").as_bytes())
 }
 
 fn unusable(what: &str, path: &Path, error: &io::Error) -> StoreError {
@@ -83,6 +73,7 @@ fn unusable(what: &str, path: &Path, error: &io::Error) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn it_is_made_once_for_its_owner_alone_and_a_spoilt_one_is_refused() {
