@@ -15,7 +15,13 @@ use crate::{
     store::Store,
 };
 use jiff::Timestamp;
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -55,12 +61,27 @@ pub struct App {
 #[derive(Clone, Debug, Default)]
 pub struct Control {
     stop: CancellationToken,
+    anew: Arc<AtomicBool>,
 }
 
 impl Control {
     /// Returns at once; the daemon then refuses what is not a look and stops in order.
     pub fn stop(&self) {
+        self.anew.store(false, Ordering::Release);
         self.stop.cancel();
+    }
+
+    /// As `stop`, with a new start of the same program after it; nothing where the end was asked for already.
+    pub fn start_anew(&self) {
+        if !self.is_stopping() {
+            self.anew.store(true, Ordering::Release);
+            self.stop.cancel();
+        }
+    }
+
+    /// Whoever asks for the end from here on wants no new start.
+    pub fn wants_new_start(&self) -> bool {
+        self.anew.load(Ordering::Acquire)
     }
 
     pub fn is_stopping(&self) -> bool {
