@@ -187,6 +187,11 @@ fn planned(plan: &WayPlan) -> String {
             let _ = writeln!(text, "{label}: {}", one_line(sentence));
         }
     }
+    if plan.kind == WayKind::Database {
+        text.push_str(
+            "kept: the audit trail, releases, validations, approvals and attestations; what ended since stays ended\n",
+        );
+    }
     let _ = writeln!(text, "plan {}", plan.digest);
     text
 }

@@ -93,3 +93,21 @@ impl Control {
         self.stop.cancelled().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_for_the_end_gets_no_new_start() {
+        let anew = Control::default();
+        anew.start_anew();
+        assert!(anew.is_stopping() && anew.wants_new_start());
+        anew.stop();
+        assert!(!anew.wants_new_start(), "it would begin again");
+        let stopped = Control::default();
+        stopped.stop();
+        stopped.start_anew();
+        assert!(stopped.is_stopping() && !stopped.wants_new_start());
+    }
+}

@@ -141,7 +141,7 @@ impl Restore {
             return Ok(());
         }
         let object = course.backup.as_ref().map(|backup| format!("backup/{}", backup.id)).unwrap_or_default();
-        let act = Act { correlation, object, ..Hands::act(course, at, ACTION) };
+        let act = Act { object, correlation, ..Hands::act(course, at, ACTION) };
         Ok(self.0.store.record_act(act, AuditOutcome::Done, said).await.map(drop)?)
     }
 

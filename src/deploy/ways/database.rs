@@ -165,9 +165,6 @@ impl Returned {
         lost.extend(
             self.restored().iter().map(|name| format!("what database {name} was written since {at}")),
         );
-        lost.push(
-            "not lost: the audit trail, releases, validations, attestations and whatever was ended".into(),
-        );
         lost
     }
 
@@ -266,7 +263,7 @@ mod tests {
             ["target", "backup", "off", "quiescent", "restore-external", "restore", "on", "verify", "record"]
         );
         let lost = outline.lost.join("\n");
-        for said in ["12 events", "2 keys", "database orders", "not lost: the audit trail"] {
+        for said in ["12 events", "2 keys", "database orders"] {
             assert!(lost.contains(said), "{said}: {lost}");
         }
         let alone = Returned { fates: Vec::new(), ..sound() };
@@ -284,7 +281,7 @@ mod tests {
             (Returned { verified_at: None, ..sound() }, "never verified"),
             (Returned { problems: vec!["agentd.db is missing".into()], ..sound() }, "agentd.db is missing"),
             (Returned { fates: vec![("orders".into(), stuck)], ..sound() }, "orders cannot be put back"),
-            (Returned { free: 9, ..sound() }, "9 B free"),
+            (Returned { free: 9, ..sound() }, "9B free"),
         ] {
             let against = spoilt.outline().against;
             assert!(against.len() == 1 && against[0].contains(said), "{said}: {against:?}");

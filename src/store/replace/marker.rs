@@ -108,7 +108,10 @@ impl Places {
         remove(&self.marker)?;
         sync(&self.home)?;
         match fs::remove_dir_all(&self.dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            // A file system of its own is emptied, and stays.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ResourceBusy) => {
+                Ok(())
+            }
             removed => removed,
         }
     }

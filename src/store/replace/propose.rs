@@ -41,7 +41,7 @@ impl Replacing {
     pub fn clean(&self) -> Result<PathBuf> {
         let make = || {
             self.0.clear()?;
-            DirBuilder::new().mode(0o700).create(&self.0.dir)
+            DirBuilder::new().mode(0o700).recursive(true).create(&self.0.dir)
         };
         make().map_err(|error| self.failed("make room in", &error))?;
         Ok(self.0.dir.join("unpacked"))
