@@ -65,6 +65,20 @@ pub struct Carried {
     pub audit_rows: u64,
 }
 
+impl Carried {
+    /// The same file once more, later: what it ended adds up.
+    #[must_use]
+    pub fn and(self, later: Self) -> Self {
+        Self {
+            keys_ended: self.keys_ended + later.keys_ended,
+            keys_known: self.keys_known + later.keys_known,
+            sessions_ended: self.sessions_ended + later.sessions_ended,
+            waivers_ended: self.waivers_ended + later.waivers_ended,
+            audit_rows: later.audit_rows,
+        }
+    }
+}
+
 /// Changes `restored`, which nobody has open, and only reads `live`. Without a live file that can be read, nothing is
 /// known of what ended since: every key, session, open approval and waiver ends. Blocks.
 pub fn carry_over(restored: &Path, live: Option<&Path>, now: Timestamp) -> Result<Carried> {

@@ -33,6 +33,8 @@ fn fleet(more: &str) -> Daemon {
     let mut daemon = Daemon::prepared(&format!("{MANIFEST}{more}"));
     fs::create_dir(daemon.path("code")).expect("a directory");
     write(&daemon, GOOD);
+    // What a declared database is dumped from.
+    fs::write(daemon.path("shop"), "then").expect("written");
     daemon.launch();
     up(&daemon);
     created(&daemon, "r-1");

@@ -28,6 +28,8 @@ pub struct Replacement {
     /// It was live before, until then; and takes its place back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub former_until: Option<Timestamp>,
+    /// What was carried over into the file when it was proposed.
+    pub tried: Carried,
     pub phase: Phase,
 }
 

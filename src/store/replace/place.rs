@@ -28,7 +28,7 @@ impl Replacing {
         };
         if marker.phase == Phase::Pending {
             marker.phase = match prepare(places, &marker, now) {
-                Ok(carried) => Phase::Ready { at: now, carried },
+                Ok(carried) => Phase::Ready { at: now, carried: marker.tried.and(carried) },
                 Err(why) => Phase::Failed { why },
             };
             self.written(&marker)?;

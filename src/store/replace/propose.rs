@@ -63,25 +63,28 @@ impl Replacing {
         };
         place().map_err(|error| self.failed("lay ready in", &error))?;
         let carried = carry_over(&source, Some(&self.0.live), now)?;
-        self.mark(&source, (key, of, None))?;
+        self.mark(&source, (key, of, None), carried)?;
         Ok(carried)
     }
 
     /// What was live until `since` is to be so again.
     pub fn propose_back(&self, key: &str, of: Digest, since: Timestamp) -> Result<()> {
         remove(&self.0.aside(true)).map_err(|error| self.failed("make room in", &error))?;
-        self.mark(&self.0.source(true), (key, of, Some(since)))
+        self.mark(&self.0.source(true), (key, of, Some(since)), Carried::default())
     }
 
-    fn mark(&self, source: &Path, (key, of, former_until): (&str, Digest, Option<Timestamp>)) -> Result<()> {
+    fn mark(
+        &self,
+        source: &Path,
+        (key, of, former_until): (&str, Digest, Option<Timestamp>),
+        tried: Carried,
+    ) -> Result<()> {
         one_file(source)?;
         let mark = || {
             let sha256 = hashed(File::open(source)?, &mut io::sink())?;
             sync(&self.0.dir)?;
-            let key = key.to_owned();
-            let marker =
-                Replacement { schema_version: 1, key, of, sha256, former_until, phase: Phase::Pending };
-            self.0.write(&marker)
+            let (key, phase) = (key.to_owned(), Phase::Pending);
+            self.0.write(&Replacement { schema_version: 1, key, of, sha256, former_until, tried, phase })
         };
         mark().map_err(|error| self.failed("write", &error))
     }

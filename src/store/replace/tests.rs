@@ -8,7 +8,7 @@ use crate::{
     domain::{Digest, Waiver},
     resilience::Clock,
     store::{
-        Store, StoreError,
+        Carried, Store, StoreError,
         audit::AuditFiles,
         inspect_copy,
         scratch::{act, event, waiver},
@@ -98,7 +98,9 @@ fn killed_anywhere_the_next_start_goes_on_with_it_there_and_back() {
         work,
         |point| {
             work();
-            assert!(matches!(phase(&replacing()), Phase::Placed { .. }), "at {point}");
+            let Phase::Placed { carried, .. } = phase(&replacing()) else { panic!("not placed at {point}") };
+            // Revoked after it was tried out, and told of all the same.
+            assert_eq!(carried.waivers_ended, 1, "at {point}");
             let database = home.borrow().path().join("agentd.db");
             let (texts, waivers, whole) = said(&database);
             assert!(whole && waivers == 0, "at {point}: {texts:?} {waivers} {whole}");
@@ -188,6 +190,7 @@ fn a_marker_that_nobody_can_read_stops_no_start_and_loses_no_database() {
         of: SEAL,
         sha256: SEAL,
         former_until: None,
+        tried: Carried::default(),
         phase: Phase::Pending,
     };
     fs::write(&marker, serde_json::to_vec(&beyond).expect("text")).expect("written");
