@@ -73,6 +73,16 @@ impl Trail {
         });
     }
 
+    /// As `take_over`, for an end that may come in another life of the daemon: whoever is there then tells `concluded`.
+    pub fn leave(&self, correlation: CorrelationId) {
+        self.taken().insert(correlation);
+    }
+
+    /// How something ended that was left for later.
+    pub async fn concluded(&self, act: Act, outcome: AuditOutcome, reason: String) {
+        self.told(act, outcome, reason).await;
+    }
+
     /// Asked once, by the gate, when the handler has answered.
     pub fn was_taken_over(&self, correlation: CorrelationId) -> bool {
         self.taken().remove(&correlation)

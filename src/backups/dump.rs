@@ -12,6 +12,7 @@ use std::{fs::File, path::Path};
 
 const URL: &str = "DATABASE_URL";
 const PASSWORD: &str = "PGPASSWORD";
+const KEY: &str = "AGENTD_OPERATION_KEY";
 
 /// An empty dump is none.
 pub(super) async fn dump(database: &BackupDatabase, to: &Path) -> Result<(), Fault> {
@@ -28,6 +29,7 @@ pub(super) async fn dump(database: &BackupDatabase, to: &Path) -> Result<(), Fau
     let program = Program {
         argv,
         secrets,
+        told: Vec::new(),
         input: None,
         output: Some(file),
         deadline: database.deadline,
@@ -44,35 +46,67 @@ pub(super) async fn dump(database: &BackupDatabase, to: &Path) -> Result<(), Fau
 /// Into its database for drills, in the place of all that is there. None where there is no such database.
 pub(super) async fn try_out(database: &BackupDatabase, dump: &Path) -> Option<Result<(), Fault>> {
     let url = database.drill_url.as_deref()?;
-    Some(restore(database, url, dump).await)
+    Some(try_out_at(database, url, dump).await)
 }
 
-async fn restore(database: &BackupDatabase, url: &str, dump: &Path) -> Result<(), Fault> {
+/// Into the database itself, in the place of all that is there. A declared program is told the key of what it is run for:
+/// run again after a crash, it can know that it is the same.
+pub(super) async fn put_back(database: &BackupDatabase, dump: &Path, key: &str) -> Result<(), Fault> {
+    let key = format!("{key}/{}", database.name);
+    restore(database, "put back", database.url.as_deref(), dump, Some(key)).await
+}
+
+/// Why it could not be put back; None where it could.
+pub(super) fn no_way_back(database: &BackupDatabase) -> Option<&'static str> {
+    match database.kind {
+        BackupDatabaseKind::Command if database.restore.is_empty() => Some("it declares no `restore`"),
+        BackupDatabaseKind::Postgres if database.url.is_none() => Some("it declares no `url`"),
+        BackupDatabaseKind::Command | BackupDatabaseKind::Postgres => None,
+    }
+}
+
+async fn try_out_at(database: &BackupDatabase, url: &str, dump: &Path) -> Result<(), Fault> {
+    let what = "try out the dump of";
     if let Some(live) = database.url.as_deref()
         && config::resolve(live).await?.expose_secret() == config::resolve(url).await?.expose_secret()
     {
         let why = "its drill_url is the database itself, whose content a drill would replace";
-        return Err(failed(database, "try out the dump of", why));
+        return Err(failed(database, what, why));
+    }
+    restore(database, what, Some(url), dump, None).await
+}
+
+async fn restore(
+    database: &BackupDatabase,
+    what: &str,
+    url: Option<&str>,
+    dump: &Path,
+    key: Option<String>,
+) -> Result<(), Fault> {
+    if let Some(why) = no_way_back(database) {
+        return Err(failed(database, what, why));
     }
     let file = File::open(dump).map_err(|error| shelf::cannot("read", dump, &error))?;
     let (argv, secrets) = match database.kind {
         BackupDatabaseKind::Postgres => {
-            let (url, secrets) = postgres(database, Some(url)).await?;
+            let (url, secrets) = postgres(database, url).await?;
             let how = ["pg_restore", "--exit-on-error", "--single-transaction", "--clean", "--if-exists"];
             (words(&[&how[..], &["--no-owner", "--no-acl", "--no-password"]].concat(), &url), secrets)
         }
-        BackupDatabaseKind::Command => (database.restore.clone(), command(Some(url)).await?),
+        BackupDatabaseKind::Command => (database.restore.clone(), command(url).await?),
     };
     let called = format!("the restore of {}", database.name);
+    let told = key.map(|key| (KEY, key)).into_iter().collect();
     let program = Program {
         argv,
         secrets,
+        told,
         input: Some(file),
         output: None,
         deadline: database.deadline,
         called: &called,
     };
-    program.run().await.map_err(|why| failed(database, "try out the dump of", &why))
+    program.run().await.map_err(|why| failed(database, what, &why))
 }
 
 fn words(program: &[&str], url: &str) -> Vec<String> {
@@ -205,6 +239,25 @@ mod tests {
             let fault = dump(&by_command(script), &home.path().join(what)).await.expect_err(what);
             assert!(fault.message.contains(what), "{fault:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_dump_is_put_back_under_its_key_where_a_way_back_is_declared() {
+        let home = tempfile::tempdir().expect("a directory");
+        let (good, bad, log) = (home.path().join("good"), home.path().join("bad"), home.path().join("log"));
+        std::fs::write(&good, "tea").expect("written");
+        std::fs::write(&bad, "rice").expect("written");
+        let mut database = by_command("true");
+        let script = format!("grep -q tea && echo $AGENTD_OPERATION_KEY $DATABASE_URL >> {}", log.display());
+        database.restore = ["sh".into(), "-c".into(), script].into();
+        put_back(&database, &good, "op-1/restore-external").await.expect("put back");
+        assert!(put_back(&database, &bad, "op-1/restore-external").await.is_err());
+        let said = std::fs::read_to_string(&log).expect("read");
+        assert_eq!(said, "op-1/restore-external/orders postgres://live\n");
+        assert_eq!(no_way_back(&database), None);
+        database.restore.clear();
+        let fault = put_back(&database, &good, "op-1/restore-external").await.expect_err("put back");
+        assert!(fault.message.contains("no `restore`"), "{fault:?}");
     }
 
     #[tokio::test]

@@ -24,6 +24,8 @@ pub(super) struct Program<'a> {
     pub argv: Vec<String>,
     /// What it must know and nobody else may see.
     pub secrets: Vec<(&'static str, SecretString)>,
+    /// What it must know and anybody may.
+    pub told: Vec<(&'static str, String)>,
     pub input: Option<File>,
     pub output: Option<File>,
     pub deadline: Period,
@@ -34,13 +36,14 @@ pub(super) struct Program<'a> {
 impl Program<'_> {
     /// Runs it to its end; why it did not do its work.
     pub async fn run(self) -> Result<(), String> {
-        let Self { argv, secrets, input, output, deadline, called } = self;
+        let Self { argv, secrets, told, input, output, deadline, called } = self;
         let (program, args) = argv.split_first().ok_or("no program is named")?;
         let mut command = Command::new(program);
         command
             .args(args)
             .env_clear()
             .envs(INHERITED.iter().filter_map(|name| Some((name, env::var_os(name)?))))
+            .envs(told)
             .envs(secrets.iter().map(|(name, secret)| (name, secret.expose_secret())))
             .current_dir("/")
             .process_group(0)
@@ -128,6 +131,7 @@ mod tests {
         Program {
             argv: ["sh", "-c", script].map(str::to_owned).into(),
             secrets: vec![("DATABASE_URL", "postgres://a:hunter2-long@b/c".to_owned().into())],
+            told: Vec::new(),
             input: None,
             output: None,
             deadline,

@@ -245,7 +245,7 @@ impl Backups {
     }
 
     /// The settings in force, and where they put backups.
-    fn now(&self) -> (Arc<Settings>, Shelf) {
+    pub(super) fn now(&self) -> (Arc<Settings>, Shelf) {
         let settings = self.0.parts.settings.borrow().clone();
         let parts = &self.0.parts;
         let shelf = Shelf::of(&settings.backups, &parts.paths, parts.store.fleet_id());
@@ -275,7 +275,7 @@ impl Backups {
         }
     }
 
-    async fn turn(&self, what: &str) -> Result<SemaphorePermit<'_>, Fault> {
+    pub(super) async fn turn(&self, what: &str) -> Result<SemaphorePermit<'_>, Fault> {
         let other = || {
             Fault::new(FaultKind::Conflict, format!("cannot {what}: other work on backups is under way"))
                 .hint("wait for its end; `agentctl backup list` shows what there is")

@@ -4,10 +4,13 @@ use agentctl::{
     cli::{CliError, ColorChoice, Ui},
     commands,
     config::Sources,
-    daemon::{self, Plan, Voice},
+    daemon::{self, Ended, Plan, Voice},
 };
 use clap::Parser;
-use std::{io, path::PathBuf, process::ExitCode, thread};
+use std::{io, path::PathBuf, process::ExitCode, thread, time::Duration};
+
+/// What threads that block may take over their end before a new start takes them with it.
+const LAST_THREADS: Duration = Duration::from_secs(5);
 
 /// Run and watch a fleet of AI agents. agentctl is its command line.
 #[derive(Parser, Clone, Debug)]
@@ -65,7 +68,12 @@ fn run(args: Args) -> Result<(), CliError> {
     let plan = Plan::read(sources(args), commands::routes())?;
     let runtime =
         runtime().map_err(|error| CliError::Protocol(format!("cannot start the runtime: {error}")))?;
-    Ok(runtime.block_on(daemon::run(plan, voice, leashed))?)
+    let ended = runtime.block_on(daemon::run(plan, voice, leashed))?;
+    if ended == Ended::ToStartAnew {
+        runtime.shutdown_timeout(LAST_THREADS);
+        return Err(daemon::start_anew().into());
+    }
+    Ok(())
 }
 
 /// Two threads turn everything; what blocks has threads of its own.

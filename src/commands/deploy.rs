@@ -36,6 +36,6 @@ pub fn routes() -> Vec<Route> {
 
 pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
     let Args { release, reason, dry_run, unproved, detach, yes } = args;
-    let wish = Wish { kind: WayKind::Deploy, to: Some(release), unproved };
+    let wish = Wish { kind: WayKind::Deploy, to: Some(release), backup: None, unproved };
     go(ctl, Going { wish, reason, seen: None, dry_run, detach, yes }).await
 }

@@ -5,14 +5,22 @@ use crate::{
         render::{self, OperationWatcher, exit_of_operation},
     },
     daemon::{App, Route},
+    deploy::RESTORE,
     domain::{
         Audited, Caller, Fault, FaultKind, Operation, OperationId, OperationState, OperationSummary,
-        Permission,
+        Permission, StepState,
     },
     protocol::{Endpoint, Followed, Verb},
 };
 use serde::{Deserialize, Serialize};
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    time::{Duration, Instant},
+};
+
+/// How long agentd may take over a new start that the operation itself asks for: it replaces a database meanwhile.
+const NEW_START: Duration = Duration::from_secs(300);
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Look at long work that survives a crash, follow it, or call it off.
 ///
@@ -204,9 +212,11 @@ pub(super) async fn follow_operation(ctl: &Ctl, id: OperationId) -> Result<Opera
     let mut stops = Stops::listen()?;
     let mut watcher = OperationWatcher::new(&ctl.ui);
     let mut last = None;
+    let mut lost_at: Option<Instant> = None;
     let outcome = loop {
         let following = follow::<Show>(ctl, ShowRequest { id, after: 0 }, |one| {
             watcher.show(&one.operation);
+            lost_at = None;
             last = Some(one.operation.clone());
             Ok(())
         });
@@ -216,6 +226,18 @@ pub(super) async fn follow_operation(ctl: &Ctl, id: OperationId) -> Result<Opera
         };
         match end {
             Some(Ok(one)) => break Ok(one.operation),
+            Some(Err(error)) if is_lost(&error) && starts_anew(last.as_ref()) => {
+                let since = *lost_at.get_or_insert_with(|| {
+                    let limit = NEW_START.as_secs();
+                    let said = format!("{id} starts agentd anew; it is waited for, up to {limit} s");
+                    watcher.aside(|| ctl.ui.note(&said));
+                    Instant::now()
+                });
+                if since.elapsed() >= NEW_START {
+                    break Err(error);
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
             Some(Err(error)) => {
                 if matches!(error, CliError::Unreachable { .. }) && last.is_some() {
                     let said = format!("{id} goes on when agentd is started again: {}", how(id));
@@ -245,6 +267,23 @@ fn how(id: OperationId) -> String {
     format!(
         "`agentctl operation show {id} --follow` follows it, `agentctl operation cancel {id}` calls it off"
     )
+}
+
+/// Nobody answers, or no more, or it says that it is ending.
+fn is_lost(error: &CliError) -> bool {
+    match error {
+        CliError::Unreachable { .. } | CliError::Protocol(_) => true,
+        CliError::Fault(fault) => fault.kind == FaultKind::Unavailable,
+        _ => false,
+    }
+}
+
+/// Its step under way is one at which agentd ends and begins again.
+fn starts_anew(operation: Option<&Operation>) -> bool {
+    let under_way = |state: StepState| matches!(state, StepState::Running | StepState::Undoing);
+    operation.is_some_and(|seen| {
+        seen.steps.iter().any(|step| step.name.as_str() == RESTORE && under_way(step.state))
+    })
 }
 
 fn can_be_cancelled(operation: Option<&Operation>) -> bool {

@@ -2,9 +2,12 @@
 use super::operation::follow_operation;
 use crate::{
     cli::{CliError, Ctl, Exit, Output, Table, confirm, one_line, render},
-    daemon::{App, Route},
+    daemon::{self, App, Route},
     deploy::Wish,
-    domain::{Audited, Caller, Digest, Fault, OperationId, Permission, ReleaseId, WayKind, WayPlan},
+    domain::{
+        Act, Asked, Audited, BackupId, Caller, Digest, Fault, OperationId, Permission, ReleaseId, WayBackup,
+        WayKind, WayPlan, moment,
+    },
     protocol::{Endpoint, Verb},
 };
 use serde::{Deserialize, Serialize};
@@ -18,8 +21,22 @@ pub struct PlanRequest {
     pub kind: WayKind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<ReleaseId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupId>,
     #[serde(default)]
     pub unproved: bool,
+}
+
+impl PlanRequest {
+    fn of(wish: &Wish) -> Self {
+        let Wish { kind, to, backup, unproved } = wish.clone();
+        Self { kind, to, backup, unproved }
+    }
+
+    fn wish(self) -> Wish {
+        let Self { kind, to, backup, unproved } = self;
+        Wish { kind, to, backup, unproved }
+    }
 }
 
 pub struct Plan;
@@ -49,7 +66,7 @@ pub struct Begun {
 
 pub struct Begin;
 impl Endpoint for Begin {
-    const NAME: &'static str = "ways/begin";
+    const NAME: &'static str = daemon::BEGIN_WAY;
     const VERB: Verb = Verb::Write;
     const NEEDS: Permission = Permission::ReleaseDeploy;
     const AUDITED: Audited = Audited::Around;
@@ -57,8 +74,12 @@ impl Endpoint for Begin {
     type Reply = Begun;
 
     fn object(request: &BeginRequest) -> String {
-        let kind = request.wish.kind;
-        request.wish.to.map_or_else(|| kind.to_string(), |to| format!("{kind} release/{to}"))
+        let Wish { kind, to, backup, .. } = &request.wish;
+        match (to, backup) {
+            (_, Some(backup)) => format!("{kind} backup/{backup}"),
+            (Some(to), None) => format!("{kind} release/{to}"),
+            (None, None) => kind.to_string(),
+        }
     }
 }
 
@@ -67,8 +88,7 @@ pub fn routes() -> Vec<Route> {
 }
 
 async fn handle_plan(app: App, caller: Caller, request: PlanRequest) -> Result<WayPlan, Fault> {
-    let PlanRequest { kind, to, unproved } = request;
-    app.ways.plan(&Wish { kind, to, unproved }, &caller.principal).await
+    app.ways.plan(&request.wish(), &caller.principal).await
 }
 
 async fn handle_begin(app: App, caller: Caller, request: BeginRequest) -> Result<Begun, Fault> {
@@ -77,7 +97,13 @@ async fn handle_begin(app: App, caller: Caller, request: BeginRequest) -> Result
         let message = format!("cannot go on without a reason: one line of 1 to {LONGEST} characters");
         return Err(Fault::usage(message).hint("--reason \"booking 2.4, OPS-17\""));
     }
-    let operation = app.ways.begin(&request.wish, request.plan, &caller.principal, reason).await?;
+    let act = Act::new(&caller, Begin::NAME, Begin::object(&request));
+    let asked = Asked { from: act.from, object: act.object, correlation: act.correlation };
+    let operation =
+        app.ways.begin_asked(&request.wish, request.plan, &caller.principal, reason, Some(asked)).await?;
+    // The row that says how it ended is written when it has.
+    app.trail.leave(caller.correlation);
+    daemon::see_to_its_end(&app, operation);
     Ok(Begun { schema_version: 1, operation })
 }
 
@@ -93,8 +119,7 @@ pub struct Going {
 }
 
 pub async fn show_plan(ctl: &Ctl, wish: &Wish) -> Result<WayPlan, CliError> {
-    let request = PlanRequest { kind: wish.kind, to: wish.to, unproved: wish.unproved };
-    let plan = ctl.client.call::<Plan>(&request).await?;
+    let plan = ctl.client.call::<Plan>(&PlanRequest::of(wish)).await?;
     ctl.output.print(&ctl.ui, &plan, |_| planned(&plan))?;
     Ok(plan)
 }
@@ -108,8 +133,7 @@ pub async fn go(ctl: &Ctl, going: Going) -> Result<Exit, CliError> {
     if going.dry_run {
         return Ok(exit_of_plan(&show_plan(ctl, &going.wish).await?));
     }
-    let Wish { kind, to, unproved } = going.wish;
-    let plan = ctl.client.call::<Plan>(&PlanRequest { kind, to, unproved }).await?;
+    let plan = ctl.client.call::<Plan>(&PlanRequest::of(&going.wish)).await?;
     ctl.ui.note(planned(&plan).trim_end());
     if !plan.against.is_empty() {
         let message = format!("cannot go on: {}", plan.against.join("; "));
@@ -117,7 +141,9 @@ pub async fn go(ctl: &Ctl, going: Going) -> Result<Exit, CliError> {
         return Err(refused.hint("nothing was changed").into());
     }
     confirm(&format!("do that to the whole fleet ({} steps)", plan.steps.len()), going.yes)?;
-    let wish = Wish { to: plan.to, ..going.wish };
+    // The backup says all of where it goes.
+    let to = if going.wish.kind == WayKind::Database { None } else { plan.to };
+    let wish = Wish { to, ..going.wish };
     let request = BeginRequest { wish, plan: going.seen.unwrap_or(plan.digest), reason: going.reason };
     let begun = ctl.client.call::<Begin>(&request).await?;
     if going.detach {
@@ -138,6 +164,10 @@ fn planned(plan: &WayPlan) -> String {
         WayKind::Immediate => "switch the fleet off".to_owned(),
         WayKind::Full => format!("roll back from release {} to {}", release(plan.from), release(plan.to)),
         WayKind::Deploy => format!("deploy release {} over {}", release(plan.to), release(plan.from)),
+        WayKind::Database => plan.backup.as_ref().map_or_else(
+            || "put the database back".to_owned(),
+            |to| format!("put the database back to {}, of {}{}", to.id, moment(to.at), verified(to)),
+        ),
     };
     let expected =
         plan.expected_ms().map_or_else(|| "not known yet".into(), |ms| format!("{:.1} s", seconds(ms)));
@@ -148,13 +178,28 @@ fn planned(plan: &WayPlan) -> String {
         table.row(vec![step.name.to_string(), one_line(&step.title), took]);
     }
     text.push_str(&table.render(None));
+    let databases = plan.backup.iter().flat_map(|backup| &backup.databases);
+    for name in databases {
+        let _ = writeln!(text, "with it: database {}", one_line(name));
+    }
     for (label, sentences) in [("lost", &plan.lost), ("doubt", &plan.doubts), ("against", &plan.against)] {
         for sentence in sentences {
             let _ = writeln!(text, "{label}: {}", one_line(sentence));
         }
     }
+    if plan.kind == WayKind::Database {
+        text.push_str(
+            "kept: the audit trail, releases, validations, approvals and attestations; what ended since stays ended\n",
+        );
+    }
     let _ = writeln!(text, "plan {}", plan.digest);
     text
+}
+
+fn verified(backup: &WayBackup) -> String {
+    backup
+        .verified_at
+        .map_or_else(|| ", never verified".to_owned(), |at| format!(", verified {}", moment(at)))
 }
 
 fn seconds(ms: u64) -> f64 {

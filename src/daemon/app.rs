@@ -15,7 +15,13 @@ use crate::{
     store::Store,
 };
 use jiff::Timestamp;
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -55,12 +61,27 @@ pub struct App {
 #[derive(Clone, Debug, Default)]
 pub struct Control {
     stop: CancellationToken,
+    anew: Arc<AtomicBool>,
 }
 
 impl Control {
     /// Returns at once; the daemon then refuses what is not a look and stops in order.
     pub fn stop(&self) {
+        self.anew.store(false, Ordering::Release);
         self.stop.cancel();
+    }
+
+    /// As `stop`, with a new start of the same program after it; nothing where the end was asked for already.
+    pub fn start_anew(&self) {
+        if !self.is_stopping() {
+            self.anew.store(true, Ordering::Release);
+            self.stop.cancel();
+        }
+    }
+
+    /// Whoever asks for the end from here on wants no new start.
+    pub fn wants_new_start(&self) -> bool {
+        self.anew.load(Ordering::Acquire)
     }
 
     pub fn is_stopping(&self) -> bool {
@@ -70,5 +91,23 @@ impl Control {
     /// Until somebody asked for the end.
     pub async fn stop_asked(&self) {
         self.stop.cancelled().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_for_the_end_gets_no_new_start() {
+        let anew = Control::default();
+        anew.start_anew();
+        assert!(anew.is_stopping() && anew.wants_new_start());
+        anew.stop();
+        assert!(!anew.wants_new_start(), "it would begin again");
+        let stopped = Control::default();
+        stopped.stop();
+        stopped.start_anew();
+        assert!(stopped.is_stopping() && !stopped.wants_new_start());
     }
 }

@@ -1,10 +1,7 @@
 //! Few arenas. glibc gives each new thread one of its own and keeps in it what was once used: after a dozen validations,
 //! with threads for each scratch store, the daemon held 100 MiB; with two arenas it holds 41.
-use std::{
-    env,
-    os::unix::process::CommandExt,
-    process::{Command, id},
-};
+use super::anew::this_program;
+use std::{env, os::unix::process::CommandExt, process::id};
 
 /// Read by glibc before `main`, and by nobody else.
 pub const VARIABLE: &str = "MALLOC_ARENA_MAX";
@@ -16,12 +13,7 @@ pub fn start_with_few() {
     if !cfg!(target_env = "gnu") || env::var_os(VARIABLE).is_some() {
         return;
     }
-    let Ok(program) = env::current_exe() else { return };
-    let mut arguments = env::args_os();
-    let mut command = Command::new(program);
-    if let Some(name) = arguments.next() {
-        command.arg0(name);
-    }
-    let error = command.args(arguments).env(VARIABLE, ARENAS).exec();
+    let Ok(mut command) = this_program() else { return };
+    let error = command.env(VARIABLE, ARENAS).exec();
     tracing::warn!(%error, pid = id(), "cannot start anew with few arenas of memory");
 }

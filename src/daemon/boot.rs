@@ -11,6 +11,7 @@ use super::{
     roster::Roster,
     safekeeping::{self, LastMade, Safekeeper},
     server::Router,
+    way_ends,
     ways::{self, Configuration},
 };
 use crate::{
@@ -110,6 +111,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let operators = Bound::bind(&paths.socket, Access::Operators { group })?;
     let reporters = Bound::bind(&paths.report_socket, Access::Everyone)?;
 
+    let replaced = ways::replace_database(&paths, &clock).await;
     let store = open_store(&paths, &plan.settings, &clock).await?;
     let errors = Errors::open(&plan.settings.errors, store.clone(), clock.clone());
     let (policy, _unknown) = resolve(&plan.settings.access);
@@ -144,7 +146,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         safekeeping: Some(Arc::new(Safekeeper::new(backups.clone()))),
     };
     let releases = releases_beside(&parts, &plan.reread);
-    let hands = ways::hands(&parts, &releases, &backups);
+    let hands = ways::hands(&parts, &releases, &backups, replaced);
     let readiness = Readiness::new(parts);
     let checklist = checklist_of(&readiness, &backups, &settings, &store, &clock);
     let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
@@ -191,6 +193,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let _ = hands.reload.set(Arc::new(Configuration::of(&app)));
     // Everything that a step may reach is there, and nobody can begin another before these are known.
     app.operations.recover().await?;
+    way_ends::see_to_the_last(&app).await;
     let closing = CancellationToken::new();
     let admission =
         Admission::new(Bounds::for_descriptors(descriptors), vec![0, rustix::process::geteuid().as_raw()]);

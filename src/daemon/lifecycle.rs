@@ -25,9 +25,17 @@ const CLOSE: Duration = Duration::from_secs(10);
 const PRUNE_FIRST: Duration = Duration::from_secs(60);
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
+/// How a life went on that ended in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Stopped,
+    /// It wants to begin again.
+    ToStartAnew,
+}
+
 /// A whole life: returns when the daemon has stopped, or why it could not start. With `leashed` it stops when its
 /// standard input ends.
-pub async fn run(plan: Plan, voice: Voice, leashed: bool) -> Result<(), Fault> {
+pub async fn run(plan: Plan, voice: Voice, leashed: bool) -> Result<Ended, Fault> {
     let mut signals =
         Signals::listen().map_err(|error| Fault::internal(format!("cannot listen for signals: {error}")))?;
     let paths = Paths::new(&plan.settings);
@@ -61,7 +69,10 @@ pub async fn run(plan: Plan, voice: Voice, leashed: bool) -> Result<(), Fault> {
         tokio::select! {
             wish = signals.next() => match wish {
                 Wish::Reload => drop(app.trail.see_through(reload(app.clone()))),
-                Wish::Stop => break,
+                Wish::Stop => {
+                    app.control.stop();
+                    break;
+                }
             },
             () = app.control.stop_asked() => break,
         }
@@ -69,12 +80,18 @@ pub async fn run(plan: Plan, voice: Voice, leashed: bool) -> Result<(), Fault> {
     pruning.abort();
     app.backups.close();
     recovering.abort();
-    running.stop(signals.second_stop()).await;
+    let control = app.control.clone();
+    let hasten = async {
+        signals.second_stop().await;
+        control.stop();
+    };
+    running.stop(hasten).await;
     watchdog.abort();
     safekeeping.abort();
-    tracing::info!("stopped");
+    let ended = if control.wants_new_start() { Ended::ToStartAnew } else { Ended::Stopped };
+    tracing::info!(anew = ended == Ended::ToStartAnew, "stopped");
     drop(log);
-    Ok(())
+    Ok(ended)
 }
 
 impl Running {
@@ -83,8 +100,12 @@ impl Running {
         let Self { app, listeners, closing, _lock } = self;
         let deadline = app.settings.borrow().daemon.stop_deadline.0;
         tracing::info!(deadline_s = deadline.as_secs_f64(), "stopping");
-        notify::stopping();
-        app.control.stop();
+        if app.control.wants_new_start() {
+            notify::reloading();
+        } else {
+            notify::stopping();
+            app.control.stop();
+        }
         app.note(EventKind::DaemonStopping, format!("pid {}", std::process::id())).await;
         let errors = &app.errors;
         within(STEP * 2, errors, "the operations", app.operations.shutdown()).await;

@@ -1,4 +1,5 @@
 //! The daemon: introduces the rooms, serves the endpoints, starts in order and stops in reverse.
+mod anew;
 mod app;
 mod arenas;
 mod boot;
@@ -19,13 +20,16 @@ mod route;
 mod safekeeping;
 mod scratch_writer;
 mod server;
+mod way_ends;
 mod ways;
 
+pub use anew::start_anew;
 pub use app::{App, Control};
 pub use arenas::{ARENAS, VARIABLE as ARENAS_VARIABLE, start_with_few};
 pub use boot::{Plan, Running, boot, kinds};
-pub use lifecycle::run;
+pub use lifecycle::{Ended, run};
 pub use logging::Voice;
 pub use reload::{Fresh, ReloadReport, Reread};
 pub use route::{Body, Route};
 pub use scratch_writer::write_until_killed;
+pub use way_ends::{BEGIN_WAY, see_to_its_end};

@@ -155,7 +155,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         started: Arc::default(),
     };
     let releases = releases_beside(&parts, &reread);
-    let hands = ways::hands(&parts, &releases, &backups);
+    let hands = ways::hands(&parts, &releases, &backups, Ok(None));
     let readiness = Readiness::new(parts);
     let checklist = checklist_of(&readiness, &backups, &settings, &store, &clock);
     let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());

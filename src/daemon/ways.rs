@@ -9,7 +9,8 @@ use crate::{
     errors::Errors,
     operations::{Operations, Registry},
     readiness::ReadinessParts,
-    store::Store,
+    resilience::Clock,
+    store::{ReplacePhase, Replacement, Replacing, Store},
 };
 use futures_util::future::BoxFuture;
 use std::{
@@ -17,24 +18,54 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
 
 /// How long a reload of somebody else's is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What steps reach, of a daemon that is being put together.
-pub fn hands(parts: &ReadinessParts, releases: &Releases, backups: &Backups) -> Hands {
+pub fn hands(
+    parts: &ReadinessParts,
+    releases: &Releases,
+    backups: &Backups,
+    replaced: Result<Option<Replacement>, String>,
+) -> Hands {
     Hands {
         settings: parts.settings.clone(),
         releases: releases.clone(),
         backups: backups.clone(),
         releases_dir: parts.paths.releases.clone(),
+        store: parts.store.clone(),
+        replacing: Replacing::of(&parts.paths.database),
+        replaced,
         supervisor: parts.supervisor.clone(),
         monitor: parts.monitor.clone(),
         clock: parts.clock.clone(),
         reload: OnceLock::new(),
     }
+}
+
+/// Before the store is opened: a database that was to take the place of the live one does so now, or is given up. Why it
+/// could not be seen to; the daemon starts all the same.
+pub async fn replace_database(paths: &Paths, clock: &Clock) -> Result<Option<Replacement>, String> {
+    let (replacing, now) = (Replacing::of(&paths.database), clock.now());
+    let done = spawn_blocking(move || replacing.carry_out(now)).await;
+    let done = done.map_err(|panic| format!("cannot replace the database: {panic}")).flatten();
+    match &done {
+        Ok(Some(Replacement { key, phase: ReplacePhase::Placed { .. }, .. })) => {
+            tracing::warn!(key, "another database is in the place of the one before");
+        }
+        Ok(Some(Replacement { key, phase: ReplacePhase::Failed { why }, .. })) => {
+            tracing::error!(key, "the database is what it was: {why}");
+        }
+        Ok(_) => {}
+        Err(why) => tracing::error!("the database is what it was: {why}"),
+    }
+    done
 }
 
 /// Every step that a journal may name is known here. What was open goes on once all that steps may reach is there.
@@ -54,6 +85,8 @@ pub fn assemble(
         releases: hands.releases.clone(),
         operations: operations.clone(),
         supervisor: hands.supervisor.clone(),
+        backups: hands.backups.clone(),
+        database: paths.database.clone(),
         store: store.clone(),
         clock: hands.clock.clone(),
     });
@@ -87,5 +120,9 @@ impl Reload for Configuration {
         let fresh = (self.0.reloader.reread)(Some(file))?;
         let place = self.0.config_file.as_deref();
         place.map_or(Ok(()), |place| kept_from_agents(place, &fresh.settings))
+    }
+
+    fn start_anew(&self) {
+        self.0.control.start_anew();
     }
 }

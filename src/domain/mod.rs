@@ -84,4 +84,4 @@ pub use status::{DaemonStatus, FleetVerdict, LastValidation, StatusReport, TierS
 pub use store::{Percentiles, StoreStats};
 pub use text::{nearest, one_line, visible};
 pub use waiver::{Affected, Comparison, Demands, FailOn, Standing, Waived, Waiver};
-pub use way::{Course, WayKind, WayPlan, WayStep};
+pub use way::{Asked, Course, CourseBackup, WayBackup, WayKind, WayPlan, WayStep};

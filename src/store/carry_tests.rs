@@ -179,3 +179,53 @@ async fn another_fleets_file_and_one_that_is_not_there_are_refused_and_nothing_i
     assert!(!home.path().join("nothing.db").exists(), "it was made");
     assert_eq!(inspect_copy(&database).expect("read").content, before);
 }
+
+/// A table that nobody classed would silently be as the backup has it, or not.
+#[tokio::test]
+async fn every_table_is_of_the_present_or_of_the_backup_or_merged() {
+    let store = Scratch::new();
+    let connection = rusqlite::Connection::open(store.path()).expect("opens");
+    let mut query = connection
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+        .expect("a query");
+    let tables: Vec<String> =
+        query.query_map([], |row| row.get(0)).expect("rows").collect::<rusqlite::Result<_>>().expect("names");
+    let mut classed: Vec<&str> = [OF_THE_PRESENT, MERGED, OF_THE_BACKUP].concat();
+    classed.sort_unstable();
+    assert_eq!(
+        tables, classed,
+        "class it in store/carry.rs: what would become of it when a backup is put back?"
+    );
+}
+
+#[tokio::test]
+async fn what_only_the_restore_ended_is_in_force_again_on_the_way_back() {
+    let (live, home, database) = bench().await;
+    let former = home.path().join("former");
+    std::fs::create_dir(&former).expect("made");
+    live.copy_to(former.clone(), Box::new(|_, _| true)).await.expect("copied");
+    let before = in_force(&live).await;
+    let since = Timestamp::now();
+    carry_over(&database, Some(&live.path()), since).expect("carried");
+    for name in ["audit.key", "audit.anchors"] {
+        std::fs::copy(live.home.path().join(name), home.path().join(name)).expect("put in place");
+    }
+    live.close().await;
+    let restored = open(&database);
+    // Somebody revokes one, ends a session and makes one, while what was restored is live.
+    restored.revoke_key(format!("{:012}", 2), Timestamp::now(), admin()).await.expect("revoked");
+    restored.add_key(key(6), admin()).await.expect("added");
+    let rows = restored.audit_events(0, 999).await.expect("read").len() as u64;
+    restored.close().await;
+    let former = AuditFiles::of(&former).database;
+    // As a daemon leaves it that is about to end.
+    let carried = carry_back(&former, &database, since, Timestamp::now()).expect("carried back");
+    assert_eq!((carried.keys_ended, carried.keys_known, carried.audit_rows), (1, 1, rows));
+    let again = open(&former);
+    let after = in_force(&again).await;
+    assert_eq!(before.0, ["2", "3", "4"]);
+    assert_eq!(after.0, ["3", "4"], "what somebody revoked is back, or what nobody did is not");
+    assert_eq!(after.1, ["3"], "the session of a key that was revoked since");
+    assert_eq!(after.2, before.2);
+    again.close().await;
+}

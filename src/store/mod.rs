@@ -30,16 +30,18 @@ mod quotas;
 mod readers;
 mod readiness;
 mod releases;
+mod replace;
 #[cfg(test)]
 mod scratch;
 mod sessions;
+mod since;
 mod waivers;
 mod writer;
 
 pub use agents::KeptOfAgents;
 pub use approvals::{Asking, Decision};
 pub use audit::{AuditFiles, AuditPage, ExportLine, ExportRow, verify_audit_export, verify_audit_files};
-pub use carry::{Carried, carry_over};
+pub use carry::{Carried, carry_back, carry_over};
 pub use copy::{Copied, CopyFacts, Sliced, inspect_copy};
 pub use error::{StoreError, StoreErrorKind};
 pub use errors::ErrorBounds;
@@ -54,6 +56,8 @@ pub use proof::{
 #[cfg(test)]
 pub(crate) use proof::{HASTY, PROGRAM, prove_flawed};
 pub use quotas::{QuotaHour, Reserved};
+pub use replace::{Phase as ReplacePhase, Replacement, Replacing, needed as needed_to_replace};
 #[cfg(test)]
 pub(crate) use scratch::{Flaw, act, lose_event, open_flawed};
 pub use sessions::HashedSession;
+pub use since::Since;

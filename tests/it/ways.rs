@@ -1,6 +1,9 @@
 //! Deployments and rollbacks through the real binaries: there and back, back by itself, off at once; refused before any
-//! harm; and killed before and after every step.
-use crate::support::{Answer, Daemon, becomes, eventually, instance, state};
+//! harm. Beside it: killed before and after every step, and the way back to a backup of the database.
+mod database;
+mod killed;
+
+use crate::support::{Answer, Daemon, becomes, instance};
 use serde_json::Value;
 use std::fs;
 
@@ -30,6 +33,8 @@ fn fleet(more: &str) -> Daemon {
     let mut daemon = Daemon::prepared(&format!("{MANIFEST}{more}"));
     fs::create_dir(daemon.path("code")).expect("a directory");
     write(&daemon, GOOD);
+    // What a declared database is dumped from.
+    fs::write(daemon.path("shop"), "then").expect("written");
     daemon.launch();
     up(&daemon);
     created(&daemon, "r-1");
@@ -185,40 +190,4 @@ fn migrations_go_with_it_and_what_cannot_be_taken_back_stops_there() {
     let current =
         list["releases"].as_array().expect("releases").iter().find(|one| one["current"] == true).cloned();
     assert_eq!(current.expect("one that runs")["id"], "r-3", "it went back over what cannot be taken back");
-}
-
-#[test]
-fn killed_before_and_after_every_step_it_ends_verified_on_one_release() {
-    let mut daemon = fleet("");
-    release(&daemon, "r-2", GOOD);
-    deploys(&daemon, "r-2").exits(0);
-    let journals = daemon.path("state/operations");
-    let steps = ["target", "backup", "off", "quiescent", "switch", "on", "verify", "record"];
-    let mut number = 2;
-    for (index, (what, step)) in
-        steps.iter().flat_map(|step| [("intended", step), ("done", step)]).enumerate()
-    {
-        // There and back in turns.
-        let to = if index % 2 == 0 { "r-1" } else { "r-2" };
-        let begun =
-            daemon.ctl(["rollback", "run", "--to", to, "--yes", "--detach", "--reason", "a test"]).exits(0);
-        number += 1;
-        let journal = journals.join(format!("op-{number}.jsonl"));
-        let marks = (format!("\"{what}\""), format!("\"{step}\""));
-        let seen = eventually(|| {
-            let text = fs::read_to_string(&journal).unwrap_or_default();
-            text.lines().any(|line| line.contains(&marks.0) && line.contains(&marks.1))
-        });
-        assert!(seen, "{what} {step} was not written: {begun}");
-        daemon.kill();
-        daemon.launch();
-        let id = format!("op-{number}");
-        let ended = daemon.ctl(["operation", "show", &id, "--follow", "-o", "json"]).exits(0).json();
-        assert_eq!(ended["state"], "succeeded", "after {what} {step}: {ended:#}");
-        up(&daemon);
-        assert_eq!(runs(&daemon), to, "after {what} {step}");
-        assert_eq!(state(&daemon, "billing"), "ready");
-    }
-    assert_eq!(daemon.stop(), Some(0));
-    assert_eq!(daemon.strays(), Vec::<i32>::new());
 }

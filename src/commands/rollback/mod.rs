@@ -1,15 +1,15 @@
-//! The way back: off at once, or to the release that was good before. Planned, begun, looked at.
+//! The way back: off at once, to the release that was good before, or to a backup of the database. Planned, begun, looked at.
 use super::way::{Going, exit_of_plan, go, show_plan};
 use crate::{
     cli::{CliError, Ctl, Exit, render},
     daemon::{App, Route},
     deploy::Wish,
-    domain::{Audited, Caller, Digest, Fault, OperationSummary, Permission, ReleaseId, WayKind},
+    domain::{Audited, BackupId, Caller, Digest, Fault, OperationSummary, Permission, ReleaseId, WayKind},
     protocol::{Endpoint, Verb},
 };
 use serde::{Deserialize, Serialize};
 
-/// The way back: off at once, or to the release that was good before.
+/// The way back: off at once, to the release that was good before, or to a backup of the database.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(subcommand)]
@@ -54,12 +54,16 @@ enum Action {
 
 #[derive(clap::Args, Debug)]
 struct Target {
-    /// immediate: the fleet is off, and stays so; full: it runs the release that was stable before
+    /// immediate: the fleet is off, and stays so; full: it runs the release that was stable before; database: what agentd
+    /// and the applications keep is put back to a backup
     #[arg(long, value_name = "MODE", default_value = "full")]
     mode: WayKind,
     /// Another release than the one that was stable before
     #[arg(long, value_name = "RELEASE")]
     to: Option<ReleaseId>,
+    /// With --mode database: the backup; none is ever chosen for you
+    #[arg(long, value_name = "BACKUP")]
+    backup: Option<BackupId>,
 }
 
 impl Target {
@@ -68,7 +72,17 @@ impl Target {
             let message = "cannot go to a release by switching the fleet off";
             return Err(Fault::usage(message).hint("leave out --to, or say --mode full").into());
         }
-        Ok(Wish { kind: self.mode, to: self.to, unproved: false })
+        if self.mode == WayKind::Database && self.to.is_some() {
+            let message = "cannot go to a release by putting the database back: the one that runs goes on";
+            return Err(Fault::usage(message)
+                .hint("leave out --to; --mode full returns to a release")
+                .into());
+        }
+        if self.mode != WayKind::Database && self.backup.is_some() {
+            let message = format!("cannot put a backup back in mode {}", self.mode);
+            return Err(Fault::usage(message).hint("say --mode database, or leave out --backup").into());
+        }
+        Ok(Wish { kind: self.mode, to: self.to, backup: self.backup, unproved: false })
     }
 }
 

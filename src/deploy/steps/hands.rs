@@ -4,10 +4,11 @@ use crate::{
     backups::Backups,
     config::Settings,
     deploy::Releases,
-    domain::{Act, Course, Fault, SwitchedOff},
+    domain::{Act, Course, CourseBackup, Fault, SwitchedOff},
     health::Monitor,
     operations::Site,
     resilience::Clock,
+    store::{Replacement, Replacing, Store},
 };
 use futures_util::future::BoxFuture;
 use std::{
@@ -25,6 +26,10 @@ pub struct Hands {
     pub releases: Releases,
     pub backups: Backups,
     pub releases_dir: PathBuf,
+    pub store: Store,
+    pub replacing: Replacing,
+    /// What the start of this daemon came to with a database that was to take the place of the live one.
+    pub replaced: Result<Option<Replacement>, String>,
     pub supervisor: Supervisor,
     pub monitor: Monitor,
     pub clock: Clock,
@@ -32,13 +37,16 @@ pub struct Hands {
     pub reload: OnceLock<Arc<dyn Reload>>,
 }
 
-/// The daemon's configuration, read again.
+/// The daemon itself: its configuration read again, and it started anew.
 pub trait Reload: Send + Sync {
     /// Brings the fleet to what the file says now.
     fn reload(&self) -> BoxFuture<'_, Result<(), Fault>>;
 
     /// Whether a file would be taken; it blocks.
     fn check(&self, file: &Path) -> Result<(), Fault>;
+
+    /// Asks for an orderly end and a new start of this very program. Returns at once.
+    fn start_anew(&self);
 }
 
 impl Hands {
@@ -60,6 +68,11 @@ impl Hands {
         let act = Act::of_daemon(uid, format!("operation {}", at.operation()), action);
         Act { principal: course.by.clone(), ..act }
     }
+}
+
+/// The backup that the database is put back to.
+pub fn backup(course: &Course) -> Result<&CourseBackup, Fault> {
+    course.backup.as_ref().ok_or_else(|| Fault::internal("cannot put the database back: no backup is named"))
 }
 
 pub fn course(at: &Site) -> Result<Course, Fault> {

@@ -6,6 +6,8 @@ mod off;
 mod on;
 mod quiescent;
 mod record;
+mod restore;
+mod restore_external;
 mod switch;
 mod target;
 mod verify;
@@ -21,6 +23,8 @@ pub const OFF: &str = "off";
 pub const QUIESCENT: &str = "quiescent";
 pub const MIGRATE_UP: &str = "migrate-up";
 pub const MIGRATE_DOWN: &str = "migrate-down";
+pub const RESTORE_EXTERNAL: &str = "restore-external";
+pub const RESTORE: &str = "restore";
 pub const SWITCH: &str = "switch";
 pub const ON: &str = "on";
 pub const VERIFY: &str = "verify";
@@ -30,12 +34,20 @@ type Make = fn(Arc<Hands>) -> Arc<dyn Step>;
 
 /// One line a step.
 const STEPS: &[(&str, &str, Make)] = &[
-    (TARGET, "Verify the release that is to run", |hands| Arc::new(target::Target(hands))),
+    (TARGET, "Verify the release or backup that is to be put in place", |hands| {
+        Arc::new(target::Target(hands))
+    }),
     (BACKUP, "Make a backup of what is there now", |hands| Arc::new(backup::Backup(hands))),
     (OFF, "Stop every agent and start none", |hands| Arc::new(off::Off(hands))),
     (QUIESCENT, "Prove that nothing of the fleet is alive", |hands| Arc::new(quiescent::Quiescent(hands))),
     (MIGRATE_UP, "Bring the data forward", |hands| Arc::new(migrate::Migrate::up(hands))),
     (MIGRATE_DOWN, "Bring the data back", |hands| Arc::new(migrate::Migrate::down(hands))),
+    (RESTORE_EXTERNAL, "Put the databases of the applications back", |hands| {
+        Arc::new(restore_external::RestoreExternal(hands))
+    }),
+    (RESTORE, "Put the daemon's own database back, and start it anew", |hands| {
+        Arc::new(restore::Restore(hands))
+    }),
     (SWITCH, "Switch to the release and its configuration", |hands| Arc::new(switch::Switch(hands))),
     (ON, "Start the agents in order", |hands| Arc::new(on::On(hands))),
     (VERIFY, "Verify that all of it runs, and stays", |hands| Arc::new(verify::Verify(hands))),

@@ -1,7 +1,8 @@
-//! The release that is to run: whole, unchanged, and with a configuration that would be taken. Nothing is harmed yet.
-use super::hands::{Hands, course};
+//! What is to be put in place: a release, whole, unchanged, and with a configuration that would be taken; or a backup,
+//! read from end to end. Nothing is harmed yet.
+use super::hands::{Hands, backup, course};
 use crate::{
-    domain::{Fault, FaultKind},
+    domain::{Course, Fault, FaultKind, WayKind},
     operations::{Site, Step},
 };
 use futures_util::future::BoxFuture;
@@ -23,6 +24,9 @@ impl Step for Target {
     fn run<'a>(&'a self, at: &'a Site) -> BoxFuture<'a, Result<Value, Fault>> {
         Box::pin(async move {
             let course = course(at)?;
+            if course.kind == WayKind::Database {
+                return verified(&self.0, &course).await;
+            }
             let Some(to) = course.to else {
                 return Err(Fault::internal("cannot verify a release: none is named"));
             };
@@ -50,5 +54,24 @@ impl Step for Target {
 
     fn deadline(&self) -> Duration {
         Duration::from_secs(600)
+    }
+}
+
+/// The one that was looked at when this was planned, and as it was made.
+async fn verified(hands: &Hands, course: &Course) -> Result<Value, Fault> {
+    let wanted = backup(course)?;
+    let id = &wanted.id;
+    let refused = |why: &str| {
+        Fault::new(FaultKind::Conflict, format!("cannot put the database back to {id}: {why}"))
+            .hint("`agentctl backup list` names the others; nothing was changed")
+    };
+    let (entry, _) = hands.backups.show(id.clone()).await?;
+    if entry.manifest.is_none_or(|manifest| manifest.seal != wanted.seal) {
+        return Err(refused("it is not the one that was planned with"));
+    }
+    let found = hands.backups.verify(id.clone(), course.by.to_string(), Arc::new(|_| ())).await?;
+    match found.problems.first() {
+        Some(problem) => Err(refused(problem)),
+        None => Ok(json!({ "backup": id, "verified_at": found.at })),
     }
 }

@@ -1,4 +1,5 @@
 //! Deployment and rollback: planned before anything is done, then carried out as an operation.
+mod database;
 mod plan;
 mod service;
 

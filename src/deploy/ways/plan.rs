@@ -1,7 +1,10 @@
 //! Pure: from what there is to the steps of a way, what it loses and what stands against it.
+use super::database::Returned;
 use crate::{
     deploy::steps,
-    domain::{Course, Digest, Fault, OnFailure, ReleaseStanding, ReleaseState, Verdict, WayKind},
+    domain::{
+        Course, CourseBackup, Digest, Fault, OnFailure, ReleaseStanding, ReleaseState, Verdict, WayKind,
+    },
 };
 use serde::Serialize;
 
@@ -17,6 +20,8 @@ pub struct Facts<'a> {
     /// Somebody answers for going on without one, and says why.
     pub unproved: bool,
     pub agents_without_artifact: Vec<String>,
+    /// The backup that the database is to be put back to.
+    pub backup: Option<&'a Returned>,
 }
 
 /// The steps in order, and what is to be said of them.
@@ -37,6 +42,7 @@ pub fn outline(facts: &Facts<'_>) -> Outline {
         },
         WayKind::Full => full(facts),
         WayKind::Deploy => deploy(facts),
+        WayKind::Database => facts.backup.map_or_else(Outline::default, Returned::outline),
     }
 }
 
@@ -137,7 +143,7 @@ pub fn on_failure(kind: WayKind) -> OnFailure {
     match kind {
         // A fleet that was to be off is not started again because something of it would not stop.
         WayKind::Immediate => OnFailure::Stop,
-        WayKind::Deploy | WayKind::Full => OnFailure::Unwind,
+        WayKind::Deploy | WayKind::Full | WayKind::Database => OnFailure::Unwind,
     }
 }
 
@@ -150,16 +156,19 @@ pub fn digest(course: &Course, outline: &Outline, contents: &[Digest]) -> Result
         to: &'a Option<crate::domain::ReleaseId>,
         was_off: bool,
         irreversible: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        backup: &'a Option<CourseBackup>,
         steps: &'a [&'static str],
         contents: &'a [Digest],
     }
-    let Course { kind, from, to, was_off, irreversible, .. } = course;
+    let Course { kind, from, to, was_off, irreversible, backup, .. } = course;
     let done = Done {
         kind: *kind,
         from,
         to,
         was_off: *was_off,
         irreversible: *irreversible,
+        backup,
         steps: &outline.steps,
         contents,
     };
@@ -217,6 +226,7 @@ mod tests {
             validation,
             unproved: false,
             agents_without_artifact: Vec::new(),
+            backup: None,
         }
     }
 
@@ -288,6 +298,8 @@ mod tests {
             to: Some(ReleaseId(2)),
             was_off,
             irreversible: false,
+            backup: None,
+            asked: None,
             by: "user:0".parse().expect("a principal"),
             reason: reason.into(),
         };

@@ -1,18 +1,23 @@
 //! `Ways`: plans a deployment or a rollback, and begins it as an operation over the whole fleet.
-use super::plan::{self, Facts, Outline};
+use super::{
+    database::{Looked, Returned},
+    plan::{self, Facts, Outline},
+};
 use crate::{
+    backups::Backups,
     config::Settings,
     deploy::{Releases, steps},
     domain::{
-        Course, Digest, Fault, FaultKind, OperationId, OperationState, OperationSummary, Principal,
-        ReleaseId, ReleaseStanding, RunState, StepName, StepState, Verdict, WayKind, WayPlan, WayStep,
+        Asked, BackupId, Course, Digest, Fault, FaultKind, OperationId, OperationState, OperationSummary,
+        Principal, ReleaseId, ReleaseStanding, RunState, StepName, StepState, Verdict, WayKind, WayPlan,
+        WayStep,
     },
     operations::{Blueprint, Operations},
     resilience::Clock,
     store::Store,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use tokio::sync::watch;
 
 /// What nothing else may change while a release is changed.
@@ -25,6 +30,9 @@ pub struct WaysParts {
     pub releases: Releases,
     pub operations: Operations,
     pub supervisor: crate::agents::Supervisor,
+    pub backups: Backups,
+    /// The daemon's own.
+    pub database: PathBuf,
     pub store: Store,
     pub clock: Clock,
 }
@@ -39,6 +47,9 @@ pub struct Wish {
     /// None: the release that was stable before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<ReleaseId>,
+    /// What the database is to be put back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupId>,
     /// Go on although nothing has just proved that the fleet is ready.
     #[serde(default)]
     pub unproved: bool,
@@ -63,7 +74,20 @@ impl Ways {
         by: &Principal,
         reason: &str,
     ) -> Result<OperationId, Fault> {
+        self.begin_asked(wish, seen, by, reason, None).await
+    }
+
+    /// With the request that the audit trail is told the end of.
+    pub async fn begin_asked(
+        &self,
+        wish: &Wish,
+        seen: Digest,
+        by: &Principal,
+        reason: &str,
+        asked: Option<Asked>,
+    ) -> Result<OperationId, Fault> {
         let (course, plan, outline) = self.planned(wish, by, reason).await?;
+        let course = Course { asked, ..course };
         let what = title(&course);
         if !plan.against.is_empty() {
             let message = format!("cannot {what}: {}", plan.against.join("; "));
@@ -109,11 +133,17 @@ impl Ways {
         let target = match (wish.kind, wish.to) {
             (WayKind::Immediate, _) => None,
             (WayKind::Full, None) => releases.previous_stable().await?,
+            // What runs goes on.
+            (WayKind::Database, _) => from.as_ref().map(|from| from.release.id),
             (_, named) => named,
         };
         let to = match target {
             Some(id) => Some(releases.get(id).await?.standing),
             None => None,
+        };
+        let backup = match wish.kind {
+            WayKind::Database => Some(self.returned(wish.backup.clone()).await?),
+            WayKind::Deploy | WayKind::Immediate | WayKind::Full => None,
         };
         let facts = Facts {
             kind: wish.kind,
@@ -123,6 +153,7 @@ impl Ways {
             validation: self.validation().await?,
             unproved: wish.unproved,
             agents_without_artifact: to.iter().flat_map(without_artifact).collect(),
+            backup: backup.as_ref(),
         };
         let outline = plan::outline(&facts);
         let course = Course {
@@ -134,8 +165,10 @@ impl Ways {
                 && to.as_ref().is_some_and(|to| {
                     to.release.migration.irreversible && !to.release.migration.up.is_empty()
                 }),
+            backup: backup.as_ref().map(Returned::course),
             by: by.clone(),
             reason: reason.to_owned(),
+            asked: None,
         };
         let contents: Vec<Digest> = from.iter().chain(&to).map(|standing| standing.release.content).collect();
         let plan = WayPlan {
@@ -143,6 +176,7 @@ impl Ways {
             kind: course.kind,
             from: course.from,
             to: course.to,
+            backup: backup.as_ref().map(Returned::shown),
             steps: self.expected(&outline.steps).await,
             budget: course.kind.budget(),
             lost: outline.lost.clone(),
@@ -151,6 +185,18 @@ impl Ways {
             digest: plan::digest(&course, &outline, &contents)?,
         };
         Ok((course, plan, outline))
+    }
+
+    async fn returned(&self, id: Option<BackupId>) -> Result<Returned, Fault> {
+        let Self(parts) = self;
+        let at = Looked {
+            backups: &parts.backups,
+            store: &parts.store,
+            settings: &parts.settings.borrow().clone(),
+            database: &parts.database,
+            now: parts.clock.now(),
+        };
+        at.at(id).await
     }
 
     /// The last that finished of everything in this environment: what it said, and whether that still counts.
@@ -207,5 +253,9 @@ fn title(course: &Course) -> String {
         (WayKind::Full, None) => "roll back".into(),
         (WayKind::Deploy, Some(to)) => format!("deploy {to}"),
         (WayKind::Deploy, None) => "deploy".into(),
+        (WayKind::Database, _) => course.backup.as_ref().map_or_else(
+            || "put the database back".into(),
+            |backup| format!("put the database back to {}", backup.id),
+        ),
     }
 }
