@@ -11,6 +11,7 @@ use super::{
     roster::Roster,
     safekeeping::{self, LastMade, Safekeeper},
     server::Router,
+    triggering::Judge,
     ways::{self, Configuration},
 };
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     domain::{EventKind, Fault, FaultKind, Permission},
     errors::Errors,
     health::{Monitor, MonitorParts, keep_breakers, restore_breakers},
-    metrics::{Metrics, MetricsParts},
+    metrics::{self, Metrics, MetricsParts},
     readiness::{self, Readiness, ReadinessParts, Started},
     resilience::{Clock, Policies},
     store::Store,
@@ -80,7 +81,7 @@ impl Plan {
 
 /// Every kind of agent, probe, declared check and item that this daemon can run, for reading a configuration.
 pub fn kinds() -> Kinds {
-    Kinds { items: checklist::kinds(), ..readiness::kinds() }
+    Kinds { items: checklist::kinds(), metrics: metrics::kinds(), ..readiness::kinds() }
 }
 
 pub(super) fn unusable(problems: &Problems) -> Fault {
@@ -142,6 +143,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         reload: Some(Arc::clone(&rehearsal) as _),
         serve: Some(rehearsal),
         safekeeping: Some(Arc::new(Safekeeper::new(backups.clone()))),
+        triggering: Some(Arc::new(Judge::of(&store))),
     };
     let releases = releases_beside(&parts, &plan.reread);
     let hands = ways::hands(&parts, &releases, &backups);
@@ -152,6 +154,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
     let (hands, operations, ways) = ways::assemble(hands, &paths, &store, &errors);
+    let triggers = ways::triggers(&hands, &operations, &ways, &trail, &store, &errors);
     let metrics = measured(&settings, &clock, (&store, &supervisor, &monitor, &errors));
     let app = App {
         settings,
@@ -173,6 +176,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         errors,
         operations,
         ways,
+        triggers,
         backups,
         metrics,
         started_at,

@@ -19,6 +19,7 @@ mod route;
 mod safekeeping;
 mod scratch_writer;
 mod server;
+mod triggering;
 mod ways;
 
 pub use app::{App, Control};

@@ -2,9 +2,13 @@
 //! daemon's configuration, read again.
 use super::{App, manifest::kept_from_agents};
 use crate::{
+    auth::Trail,
     backups::Backups,
     config::Paths,
-    deploy::{Hands, Releases, Reload, Ways, WaysParts, steps},
+    deploy::{
+        Hands, Releases, Reload, Ways, WaysParts, steps,
+        triggers::{Triggers, TriggersParts},
+    },
     domain::{Fault, FaultKind},
     errors::Errors,
     operations::{Operations, Registry},
@@ -58,6 +62,27 @@ pub fn assemble(
         clock: hands.clock.clone(),
     });
     (hands, operations, ways)
+}
+
+/// They act once somebody lets them watch.
+pub fn triggers(
+    hands: &Hands,
+    operations: &Operations,
+    ways: &Ways,
+    trail: &Trail,
+    store: &Store,
+    errors: &Errors,
+) -> Triggers {
+    Triggers::new(TriggersParts {
+        settings: hands.settings.clone(),
+        store: store.clone(),
+        releases: hands.releases.clone(),
+        operations: operations.clone(),
+        ways: ways.clone(),
+        trail: trail.clone(),
+        errors: errors.clone(),
+        clock: hands.clock.clone(),
+    })
 }
 
 pub struct Configuration(App);

@@ -33,6 +33,7 @@ mod releases;
 #[cfg(test)]
 mod scratch;
 mod sessions;
+mod triggers;
 mod waivers;
 mod writer;
 
@@ -57,3 +58,4 @@ pub use quotas::{QuotaHour, Reserved};
 #[cfg(test)]
 pub(crate) use scratch::{Flaw, act, lose_event, open_flawed};
 pub use sessions::HashedSession;
+pub use triggers::FiringEnd;

@@ -17,6 +17,10 @@ pub struct Facts<'a> {
     /// Somebody answers for going on without one, and says why.
     pub unproved: bool,
     pub agents_without_artifact: Vec<String>,
+    /// What pauses deployments, a sentence each.
+    pub paused: Vec<String>,
+    /// Which triggers do nothing by themselves for a while, a sentence each.
+    pub held: Vec<String>,
 }
 
 /// The steps in order, and what is to be said of them.
@@ -71,6 +75,8 @@ fn full(facts: &Facts<'_>) -> Outline {
 fn deploy(facts: &Facts<'_>) -> Outline {
     let migrates = facts.to.is_some_and(|to| !to.release.migration.up.is_empty());
     let mut outline = between(facts, migrates.then_some(steps::MIGRATE_UP));
+    outline.against.extend(facts.paused.iter().cloned());
+    outline.doubts.extend(facts.held.iter().map(|held| format!("nothing is taken back by itself: {held}")));
     match facts.to {
         None => outline.against.push("no release was named".into()),
         Some(to) => {
@@ -217,7 +223,24 @@ mod tests {
             validation,
             unproved: false,
             agents_without_artifact: Vec::new(),
+            paused: Vec::new(),
+            held: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_trigger_that_pauses_stands_against_a_deployment_and_never_against_the_way_back() {
+        let (old, new) = (
+            standing(1, ReleaseState::Stable, Migration::default()),
+            standing(2, ReleaseState::OnTrial, Migration::default()),
+        );
+        let paused = || vec!["trigger memory pauses deployments".to_owned()];
+        let there = Facts { paused: paused(), ..facts(WayKind::Deploy, Some(&old), Some(&new)) };
+        assert_eq!(outline(&there).against, paused());
+        let back = Facts { paused: paused(), ..facts(WayKind::Full, Some(&new), Some(&old)) };
+        assert_eq!(outline(&back).against, Vec::<String>::new());
+        let held = Facts { held: vec!["all".into()], ..facts(WayKind::Deploy, Some(&old), Some(&new)) };
+        assert_eq!((outline(&held).against.len(), outline(&held).doubts.len()), (0, 1));
     }
 
     #[test]

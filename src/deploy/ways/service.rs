@@ -2,7 +2,7 @@
 use super::plan::{self, Facts, Outline};
 use crate::{
     config::Settings,
-    deploy::{Releases, steps},
+    deploy::{Releases, steps, triggers},
     domain::{
         Course, Digest, Fault, FaultKind, OperationId, OperationState, OperationSummary, Principal,
         ReleaseId, ReleaseStanding, RunState, StepName, StepState, Verdict, WayKind, WayPlan, WayStep,
@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::watch;
 
 /// What nothing else may change while a release is changed.
-const RESOURCE: &str = "fleet";
+pub const FLEET: &str = "fleet";
 /// Operations that are looked at for what a step takes.
 const REMEMBERED: u32 = 50;
 
@@ -78,7 +78,7 @@ impl Ways {
         let blueprint = Blueprint {
             kind: if course.kind == WayKind::Deploy { "deploy" } else { "rollback" },
             title: what,
-            resource: RESOURCE.into(),
+            resource: FLEET.into(),
             steps: outline.steps.into_iter().map(StepName::from).collect(),
             on_failure: plan::on_failure(course.kind),
             budget: Some(course.kind.budget()),
@@ -115,6 +115,11 @@ impl Ways {
             Some(id) => Some(releases.get(id).await?.standing),
             None => None,
         };
+        let (paused, held) = match wish.kind {
+            WayKind::Deploy => (triggers::paused(&self.0.store).await?, triggers::held(&self.0.store).await?),
+            // Who must go back is held up by nobody.
+            WayKind::Immediate | WayKind::Full => Default::default(),
+        };
         let facts = Facts {
             kind: wish.kind,
             from: from.as_ref(),
@@ -123,6 +128,8 @@ impl Ways {
             validation: self.validation().await?,
             unproved: wish.unproved,
             agents_without_artifact: to.iter().flat_map(without_artifact).collect(),
+            paused,
+            held,
         };
         let outline = plan::outline(&facts);
         let course = Course {
