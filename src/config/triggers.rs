@@ -137,7 +137,6 @@ fn cooldown() -> Period {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::config::fake::load_text;
 
     fn said(lines: &str) -> String {
@@ -164,7 +163,7 @@ mod tests {
     #[test]
     fn what_cannot_be_judged_is_refused_with_what_would_do() {
         for (lines, wanted) in [
-            ("metric = \"agent_memory\"\nabove = 1", "did you mean `agent_memory_bytes`?"),
+            ("metric = \"agent_memory_byte\"\nabove = 1", "did you mean `agent_memory_bytes`?"),
             ("metric = \"agent_memory_bytes\"\nstatistic = \"p95\"\nabove = 1", "avg, min, max, last"),
             ("metric = \"store_query_ms\"\nstatistic = \"rate\"\nabove = 1", "p50, p95, p99"),
             ("metric = \"errors\"\nstatistic = \"last\"\nabove = 1", "rate"),

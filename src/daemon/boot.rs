@@ -153,8 +153,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
-    let (hands, operations, ways) = ways::assemble(hands, &paths, &store, &errors);
-    let triggers = ways::triggers(&hands, &operations, &ways, &trail, &store, &errors);
+    let (hands, operations, ways, triggers) = ways::assemble(hands, &paths, &store, &errors, &trail);
     let metrics = measured(&settings, &clock, (&store, &supervisor, &monitor, &errors));
     let app = App {
         settings,

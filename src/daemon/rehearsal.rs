@@ -163,8 +163,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
-    let (hands, operations, ways) = ways::assemble(hands, &paths, &store, &errors);
-    let triggers = ways::triggers(&hands, &operations, &ways, &trail, &store, &errors);
+    let (_hands, operations, ways, triggers) = ways::assemble(hands, &paths, &store, &errors, &trail);
     // Of what is tried out, nothing is recorded.
     let metrics =
         Metrics::new(MetricsParts { settings: settings.clone(), store: store.clone(), clock: clock.clone() });

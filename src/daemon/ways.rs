@@ -47,7 +47,8 @@ pub fn assemble(
     paths: &Paths,
     store: &Store,
     errors: &Errors,
-) -> (Arc<Hands>, Operations, Ways) {
+    trail: &Trail,
+) -> (Arc<Hands>, Operations, Ways, Triggers) {
     let hands = Arc::new(hands);
     // It refuses a name that is none or that two bear, and these are constants: no daemon would start at all.
     let registry = Registry::new(steps(&hands)).expect("each step has a name of its own");
@@ -61,19 +62,8 @@ pub fn assemble(
         store: store.clone(),
         clock: hands.clock.clone(),
     });
-    (hands, operations, ways)
-}
-
-/// They act once somebody lets them watch.
-pub fn triggers(
-    hands: &Hands,
-    operations: &Operations,
-    ways: &Ways,
-    trail: &Trail,
-    store: &Store,
-    errors: &Errors,
-) -> Triggers {
-    Triggers::new(TriggersParts {
+    // They act once somebody lets them watch.
+    let triggers = Triggers::new(TriggersParts {
         settings: hands.settings.clone(),
         store: store.clone(),
         releases: hands.releases.clone(),
@@ -82,7 +72,8 @@ pub fn triggers(
         trail: trail.clone(),
         errors: errors.clone(),
         clock: hands.clock.clone(),
-    })
+    });
+    (hands, operations, ways, triggers)
 }
 
 pub struct Configuration(App);

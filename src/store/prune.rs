@@ -25,6 +25,7 @@ impl Store {
         });
         let deletions = self.deletions(&retention, most_rows).into_iter();
         let mut gone = 0;
+        let deletions = deletions.chain(self.deletions_of_triggers(&retention, most_rows));
         for (sql, bound) in deletions.chain(self.deletions_of_access(&retention, most_rows)) {
             loop {
                 let deleted = self
@@ -53,7 +54,6 @@ impl Store {
         let oldest_approval = from_time(self.before(retention.approvals)).unwrap_or(i64::MIN);
         let oldest_error = from_time(self.before(retention.errors)).unwrap_or(i64::MIN);
         let oldest_drill = from_time(self.before(retention.drills)).unwrap_or(i64::MIN);
-        let oldest_trigger = from_time(self.before(retention.triggers)).unwrap_or(i64::MIN);
         let oldest_hour = self.before(retention.quotas).as_second().div_euclid(3600);
         vec![
             ("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ?1 LIMIT ?2)", oldest_event),
@@ -139,23 +139,6 @@ impl Store {
                  WHERE id <= (SELECT max(id) FROM drills) - ?1 ORDER BY id LIMIT ?2)",
                 most_rows.into(),
             ),
-            // What still stands stays, whatever its age.
-            (
-                "DELETE FROM trigger_firings WHERE id IN (SELECT id FROM trigger_firings WHERE at < ?1
-                 AND state NOT IN ('paused', 'intended', 'reverting', 'stopped') ORDER BY id LIMIT ?2)",
-                oldest_trigger,
-            ),
-            (
-                "DELETE FROM trigger_firings WHERE id IN (SELECT id FROM trigger_firings
-                 WHERE id <= (SELECT max(id) FROM trigger_firings) - ?1
-                 AND state NOT IN ('paused', 'intended', 'reverting', 'stopped') ORDER BY id LIMIT ?2)",
-                most_rows.into(),
-            ),
-            (
-                "DELETE FROM trigger_holds WHERE id IN (SELECT id FROM trigger_holds
-                 WHERE min(expires_at, ifnull(released_at, expires_at)) < ?1 LIMIT ?2)",
-                oldest_trigger,
-            ),
         ]
     }
 
@@ -182,6 +165,34 @@ impl Store {
                  (SELECT id FROM keys WHERE min(ifnull(expires_at, revoked_at), ifnull(revoked_at, expires_at)) < ?1
                   LIMIT ?2)",
                 oldest_key,
+            ),
+        ]
+    }
+
+    /// What triggers did.
+    fn deletions_of_triggers(
+        &self,
+        retention: &RetentionSettings,
+        most_rows: u32,
+    ) -> Vec<(&'static str, i64)> {
+        let oldest_trigger = from_time(self.before(retention.triggers)).unwrap_or(i64::MIN);
+        vec![
+            // What still stands stays, whatever its age.
+            (
+                "DELETE FROM trigger_firings WHERE id IN (SELECT id FROM trigger_firings WHERE at < ?1
+                 AND state NOT IN ('paused', 'intended', 'reverting', 'stopped') ORDER BY id LIMIT ?2)",
+                oldest_trigger,
+            ),
+            (
+                "DELETE FROM trigger_firings WHERE id IN (SELECT id FROM trigger_firings
+                 WHERE id <= (SELECT max(id) FROM trigger_firings) - ?1
+                 AND state NOT IN ('paused', 'intended', 'reverting', 'stopped') ORDER BY id LIMIT ?2)",
+                most_rows.into(),
+            ),
+            (
+                "DELETE FROM trigger_holds WHERE id IN (SELECT id FROM trigger_holds
+                 WHERE min(expires_at, ifnull(released_at, expires_at)) < ?1 LIMIT ?2)",
+                oldest_trigger,
             ),
         ]
     }

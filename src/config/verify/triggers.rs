@@ -35,15 +35,14 @@ impl Verifier<'_> {
                 seen.insert(&trigger.name, index);
             }
             self.times(&at, trigger);
-            match kinds.metrics.iter().find(|known| known.name == trigger.metric) {
-                Some(metric) => self.measured(&at, trigger, *metric),
-                None => {
-                    let message = format!("there is no metric `{}`", shown("", &trigger.metric));
-                    let problem = self.problem(message, self.place(&format!("{at}/metric")));
-                    let known = kinds.metrics.iter().map(|known| known.name);
-                    self.problems.push(with_nearest(problem, &trigger.metric, known, "metrics"));
-                }
-            }
+            let Some(metric) = kinds.metrics.iter().find(|known| known.name == trigger.metric) else {
+                let message = format!("there is no metric `{}`", shown("", &trigger.metric));
+                let problem = self.problem(message, self.place(&format!("{at}/metric")));
+                let known = kinds.metrics.iter().map(|known| known.name);
+                self.problems.push(with_nearest(problem, &trigger.metric, known, "metrics"));
+                continue;
+            };
+            self.measured(&at, trigger, *metric);
         }
     }
 

@@ -128,7 +128,9 @@ pub fn read(terms: &Terms, history: &History, until: i64, floor: i64) -> Reading
         }
         (MetricKind::Histogram, _) => {
             let mut all = Summary::Histogram(crate::domain::Distribution::default());
-            parts.iter().for_each(|(_, sum)| all.add(sum));
+            for (_, sum) in &parts {
+                all.add(sum);
+            }
             (
                 all.tell(Some(terms.statistic)),
                 all.count(),

@@ -3,6 +3,7 @@
 use super::{
     fire::principal,
     history::time,
+    machine::Deed,
     scene::Scene,
     service::{Looked, Memory, Triggers},
 };
@@ -26,10 +27,9 @@ impl Triggers {
     pub async fn watch(self, mut looked: watch::Receiver<i64>) {
         let mut failing = false;
         loop {
-            match timeout(LATEST, looked.changed()).await {
-                // Nobody looks any more: the daemon ends.
-                Ok(Err(_closed)) => return,
-                Ok(Ok(())) | Err(_) => {}
+            // Late is a time to judge, too; where nobody looks any more, the daemon ends.
+            if let Ok(Err(_closed)) = timeout(LATEST, looked.changed()).await {
+                return;
             }
             match self.tick().await {
                 Ok(()) => failing = false,
@@ -51,41 +51,46 @@ impl Triggers {
         }
         self.forget(&settings);
         let mut scene = self.scene(&settings).await?;
+        let mut failed = None;
         for trigger in &settings.triggers_declared {
-            let looked = self.look(trigger, &scene).await?;
-            self.remember(trigger, &scene, &looked).await;
-            if self.act_on(trigger, &scene, &looked).await? {
+            match self.judge(trigger, &scene).await {
+                Ok(false) => {}
                 // It is another scene from here on: what was fired counts for those that come after it.
-                scene = self.scene(&settings).await?;
+                Ok(true) => scene = self.scene(&settings).await?,
+                // One that cannot be judged keeps nobody else from acting.
+                Err(fault) => failed = Some(fault),
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// True where something was done.
+    async fn judge(&self, trigger: &TriggerSettings, scene: &Scene) -> Result<bool, Fault> {
+        let looked = self.look(trigger, scene).await?;
+        self.remember(trigger, scene, &looked).await;
+        self.act_on(trigger, scene, &looked).await
     }
 
     /// What became of rollbacks that were begun, or were about to be when the last daemon ended.
     async fn settle(&self) -> Result<(), Fault> {
         for firing in self.open().await? {
             match firing.state {
-                FiringState::Intended => match self.begun_for(&firing).await {
-                    Some(operation) => {
-                        let end = FiringEnd {
-                            state: FiringState::Reverting,
-                            operation: Some(operation.id),
-                            by: principal(),
-                            why: String::new(),
-                        };
-                        self.moved(&firing, end).await?;
-                    }
-                    None => {
-                        let why = "agentd ended before the rollback was begun; it is judged again".to_owned();
-                        self.ended(&firing, FiringState::Abandoned, why).await?;
-                    }
-                },
+                FiringState::Intended => self.find(&firing).await?,
                 FiringState::Reverting => self.follow(&firing).await?,
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Was it begun before the last daemon ended?
+    async fn find(&self, firing: &TriggerFiring) -> Result<(), Fault> {
+        let Some(operation) = self.begun_for(firing).await else {
+            let why = "agentd ended before the rollback was begun; it is judged again".to_owned();
+            return self.ended(firing, FiringState::Abandoned, why).await;
+        };
+        let (state, why) = (FiringState::Reverting, String::new());
+        self.moved(firing, FiringEnd { state, operation: Some(operation.id), by: principal(), why }).await
     }
 
     async fn follow(&self, firing: &TriggerFiring) -> Result<(), Fault> {
@@ -161,9 +166,7 @@ impl Triggers {
         self.memory().retain(|name: &String, _: &mut Memory| declared(name));
     }
 
-    /// True where something was done.
     async fn act_on(&self, trigger: &TriggerSettings, scene: &Scene, looked: &Looked) -> Result<bool, Fault> {
-        use super::machine::Deed;
         let told = looked.terms.sentence(trigger, &looked.reading);
         let (action, note) = match looked.decision.deed {
             Deed::Nothing => return Ok(false),
