@@ -1,5 +1,6 @@
 //! Kinds for this room's own tests: like the real ones, which stand on floors above.
-use super::{Kind, Kinds, Loaded, OptionProblem, Problems, Sources, load};
+use super::{Kind, Kinds, Loaded, Measured, OptionProblem, Problems, Sources, load};
+use crate::domain::{MetricKind as K, MetricUnit as U};
 use schemars::JsonSchema;
 use serde_json::Value;
 use std::{collections::BTreeMap, path::PathBuf};
@@ -79,6 +80,13 @@ pub fn kinds() -> Kinds {
         checks: vec![
             kind("http", schemars::SchemaGenerator::subschema_for::<HttpOptions>, has_path),
             kind("sql", schemars::SchemaGenerator::subschema_for::<UrlOptions>, fine),
+        ],
+        metrics: vec![
+            Measured { name: "store_query_ms", kind: K::Histogram, unit: U::Milliseconds },
+            Measured { name: "agent_memory_bytes", kind: K::Gauge, unit: U::Bytes },
+            Measured { name: "errors", kind: K::Counter, unit: U::Count },
+            Measured { name: "requests", kind: K::Counter, unit: U::Count },
+            Measured { name: "probe_passing", kind: K::Gauge, unit: U::Flag },
         ],
     }
 }

@@ -1,5 +1,6 @@
 //! What a room above tells `config` about one `kind`, so that its options are checked, explained and in the schema
 //! although `config` knows no kind by name.
+use crate::domain::{MetricKind, MetricUnit};
 use schemars::{Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -24,6 +25,14 @@ pub struct Kind {
     pub verify: fn(&Value) -> Vec<OptionProblem>,
 }
 
+/// One name of the catalogue of metrics as `config` sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured {
+    pub name: &'static str,
+    pub kind: MetricKind,
+    pub unit: MetricUnit,
+}
+
 /// Every kind there is. Dependencies use probe kinds.
 #[derive(Clone, Default)]
 pub struct Kinds {
@@ -32,6 +41,8 @@ pub struct Kinds {
     pub checks: Vec<Kind>,
     /// Of the checklist alone; its items may be of the kinds of checks too.
     pub items: Vec<Kind>,
+    /// What triggers may speak of.
+    pub metrics: Vec<Measured>,
 }
 
 /// A kind's own options, or what does not fit them and where.

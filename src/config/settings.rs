@@ -3,7 +3,7 @@
 use super::{
     AccessSettings, ApprovalSettings, BackupSettings, CheckSettings, ChecklistSettings, ClientsSettings,
     DependencySettings, ErrorSettings, KeySettings, MetricsSettings, PolicySettings, Quotas, ReleaseSettings,
-    RestartSettings, RetentionSettings, RoleSettings, SessionSettings,
+    RestartSettings, RetentionSettings, RoleSettings, SessionSettings, TriggerSettings, TriggersSettings,
 };
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;
@@ -41,6 +41,10 @@ pub struct Settings {
     pub backups: BackupSettings,
     pub errors: ErrorSettings,
     pub metrics: MetricsSettings,
+    pub triggers: TriggersSettings,
+    /// What acts by itself on what is measured.
+    #[serde(rename = "trigger", skip_serializing_if = "Vec::is_empty")]
+    pub triggers_declared: Vec<TriggerSettings>,
     pub readiness: ReadinessSettings,
     #[serde(rename = "agent")]
     pub agents: Vec<AgentSettings>,
@@ -76,6 +80,8 @@ impl Default for Settings {
             backups: BackupSettings::default(),
             errors: ErrorSettings::default(),
             metrics: MetricsSettings::default(),
+            triggers: TriggersSettings::default(),
+            triggers_declared: Vec::new(),
             readiness: ReadinessSettings::default(),
             agents: Vec::new(),
             dependencies: Vec::new(),

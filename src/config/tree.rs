@@ -111,7 +111,7 @@ pub(super) struct Entry {
 }
 
 /// Lists whose members are tables with a name or an id, and merge by it.
-const NAMED: &[&str] = &["agent", "dependency", "probe", "check", "item", "role"];
+const NAMED: &[&str] = &["agent", "dependency", "probe", "check", "item", "role", "trigger"];
 
 impl Node {
     pub fn from_toml(parsed: Spanned<DeValue<'_>>, layer: LayerId) -> Self {

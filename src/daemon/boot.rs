@@ -11,6 +11,7 @@ use super::{
     roster::Roster,
     safekeeping::{self, LastMade, Safekeeper},
     server::Router,
+    triggering::Judge,
     way_ends,
     ways::{self, Configuration},
 };
@@ -23,7 +24,7 @@ use crate::{
     domain::{EventKind, Fault, FaultKind, Permission},
     errors::Errors,
     health::{Monitor, MonitorParts, keep_breakers, restore_breakers},
-    metrics::{Metrics, MetricsParts},
+    metrics::{self, Metrics, MetricsParts},
     readiness::{self, Readiness, ReadinessParts, Started},
     resilience::{Clock, Policies},
     store::Store,
@@ -81,7 +82,7 @@ impl Plan {
 
 /// Every kind of agent, probe, declared check and item that this daemon can run, for reading a configuration.
 pub fn kinds() -> Kinds {
-    Kinds { items: checklist::kinds(), ..readiness::kinds() }
+    Kinds { items: checklist::kinds(), metrics: metrics::kinds(), ..readiness::kinds() }
 }
 
 pub(super) fn unusable(problems: &Problems) -> Fault {
@@ -144,6 +145,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         reload: Some(Arc::clone(&rehearsal) as _),
         serve: Some(rehearsal),
         safekeeping: Some(Arc::new(Safekeeper::new(backups.clone()))),
+        triggering: Some(Arc::new(Judge::of(&store))),
     };
     let releases = releases_beside(&parts, &plan.reread);
     let hands = ways::hands(&parts, &releases, &backups, replaced);
@@ -153,7 +155,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
-    let (hands, operations, ways) = ways::assemble(hands, &paths, &store, &errors);
+    let (hands, operations, ways, triggers) = ways::assemble(hands, &paths, &store, &errors, &trail);
     let metrics = measured(&settings, &clock, (&store, &supervisor, &monitor, &errors));
     let app = App {
         settings,
@@ -175,6 +177,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         errors,
         operations,
         ways,
+        triggers,
         backups,
         metrics,
         started_at,

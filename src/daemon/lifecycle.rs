@@ -64,6 +64,7 @@ pub async fn run(plan: Plan, voice: Voice, leashed: bool) -> Result<Ended, Fault
     let watchdog = tokio::spawn(notify::keep_watchdog(app.store.clone(), app.errors.clone()));
     let recovering = tokio::spawn(recover_releases(app.clone()));
     let pruning = tokio::spawn(prune_hourly(app.clone()));
+    let triggering = tokio::spawn(app.triggers.clone().watch(app.metrics.looked()));
     let safekeeping = tokio::spawn(app.backups.clone().keep_schedule());
     loop {
         tokio::select! {
@@ -77,6 +78,8 @@ pub async fn run(plan: Plan, voice: Voice, leashed: bool) -> Result<Ended, Fault
             () = app.control.stop_asked() => break,
         }
     }
+    // A rollback that it was about to begin is found again, or was never begun.
+    triggering.abort();
     pruning.abort();
     app.backups.close();
     recovering.abort();

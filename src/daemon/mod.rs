@@ -20,6 +20,7 @@ mod route;
 mod safekeeping;
 mod scratch_writer;
 mod server;
+mod triggering;
 mod way_ends;
 mod ways;
 

@@ -2,9 +2,13 @@
 //! daemon's configuration, read again.
 use super::{App, manifest::kept_from_agents};
 use crate::{
+    auth::Trail,
     backups::Backups,
     config::Paths,
-    deploy::{Hands, Releases, Reload, Ways, WaysParts, steps},
+    deploy::{
+        Hands, Releases, Reload, Ways, WaysParts, steps,
+        triggers::{Triggers, TriggersParts},
+    },
     domain::{Fault, FaultKind},
     errors::Errors,
     operations::{Operations, Registry},
@@ -74,7 +78,8 @@ pub fn assemble(
     paths: &Paths,
     store: &Store,
     errors: &Errors,
-) -> (Arc<Hands>, Operations, Ways) {
+    trail: &Trail,
+) -> (Arc<Hands>, Operations, Ways, Triggers) {
     let hands = Arc::new(hands);
     // It refuses a name that is none or that two bear, and these are constants: no daemon would start at all.
     let registry = Registry::new(steps(&hands)).expect("each step has a name of its own");
@@ -90,7 +95,18 @@ pub fn assemble(
         store: store.clone(),
         clock: hands.clock.clone(),
     });
-    (hands, operations, ways)
+    // They act once somebody lets them watch.
+    let triggers = Triggers::new(TriggersParts {
+        settings: hands.settings.clone(),
+        store: store.clone(),
+        releases: hands.releases.clone(),
+        operations: operations.clone(),
+        ways: ways.clone(),
+        trail: trail.clone(),
+        errors: errors.clone(),
+        clock: hands.clock.clone(),
+    });
+    (hands, operations, ways, triggers)
 }
 
 pub struct Configuration(App);

@@ -2,6 +2,7 @@
 pub mod checklist;
 mod releases;
 mod steps;
+pub mod triggers;
 mod ways;
 
 pub use releases::{

@@ -27,6 +27,13 @@ pub enum EventKind {
     /// After a restart of agentd.
     OperationResumed,
     OperationEnded,
+    /// A trigger fired: it told of it, paused, or is about to roll back.
+    TriggerFired,
+    /// A trigger cannot say anything, for longer than its window.
+    TriggerUnmeasured,
+    /// Nothing is done by itself any more: a rollback failed, was refused, or did not help.
+    TriggerStopped,
+    TriggersHeld,
 }
 
 /// One thing that happened. `seq` is given by the store; 0 before it is stored.

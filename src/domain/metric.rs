@@ -87,7 +87,7 @@ pub struct Point {
 }
 
 /// What of a stretch of time is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stat {
     Avg,
@@ -109,6 +109,15 @@ impl MetricKind {
             Self::Gauge => "gauge",
             Self::Counter => "counter",
             Self::Histogram => "histogram",
+        }
+    }
+
+    /// What is judged of it where nobody says: how it stands, how fast it rises, what nearly all are not above.
+    pub fn statistic(self) -> Stat {
+        match self {
+            Self::Gauge => Stat::Last,
+            Self::Counter => Stat::Rate,
+            Self::Histogram => Stat::P95,
         }
     }
 }

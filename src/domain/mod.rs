@@ -29,6 +29,7 @@ mod spike;
 mod status;
 mod store;
 mod text;
+mod trigger;
 mod waiver;
 mod way;
 
@@ -83,5 +84,9 @@ pub use spike::{LEAST_HISTORY, MOST_HISTORY, Spike, SpikeRule, spike};
 pub use status::{DaemonStatus, FleetVerdict, LastValidation, StatusReport, TierStatus};
 pub use store::{Percentiles, StoreStats};
 pub use text::{nearest, one_line, visible};
+pub use trigger::{
+    FiringState, NoData, Reading, Sight, TriggerAction, TriggerFiring, TriggerHold, TriggerStanding,
+    TriggerState, measured,
+};
 pub use waiver::{Affected, Comparison, Demands, FailOn, Standing, Waived, Waiver};
 pub use way::{Asked, Course, CourseBackup, WayBackup, WayKind, WayPlan, WayStep};

@@ -1,5 +1,8 @@
 //! Everything that is measured, by name. A series of another name is never made.
-use crate::domain::{MetricKind, MetricUnit};
+use crate::{
+    config::Measured,
+    domain::{MetricKind, MetricUnit},
+};
 
 /// One name and what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,12 @@ catalogue! {
     PROBE_PASSING = "probe_passing", Gauge, Flag, "1 while a probe passes, 0 while it fails";
     PROBE_LATENCY = "probe_latency_ms", Gauge, Milliseconds, "how long a probe's answer took";
     PROBE_FAILURES = "probe_failures", Counter, Count, "looks of a probe that failed";
+}
+
+/// All of them, for reading a configuration.
+pub fn kinds() -> Vec<Measured> {
+    let known = METRICS.iter();
+    known.map(|Catalogued { name, kind, unit, .. }| Measured { name, kind: *kind, unit: *unit }).collect()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ mod slope;
 mod tests;
 
 pub use answer::{Asked, Overview, Told, Trace, Used};
-pub use catalogue::{Catalogued, METRICS};
+pub use catalogue::{Catalogued, METRICS, kinds};
 pub use requests::Requests;
 pub use service::{Metrics, MetricsParts};
 pub use slope::{Slope, least_squares, slope};

@@ -28,6 +28,8 @@ pub struct RecorderParts {
     pub errors: Errors,
     pub clock: Clock,
     pub settings: watch::Receiver<Arc<Settings>>,
+    /// Who judges what was kept hears of it here.
+    pub looked: Arc<watch::Sender<i64>>,
 }
 
 pub struct Recorder {
@@ -105,6 +107,7 @@ impl Recorder {
         match kept {
             Ok(true) => {
                 self.book.kept(slot);
+                self.parts.looked.send_replace(slot);
                 if std::mem::take(&mut self.failing) {
                     tracing::info!("metrics are kept again");
                 }

@@ -17,7 +17,11 @@ impl Requests {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += 1;
     }
 
+    /// Every outcome there is: one that never came was seen not to come, and the first that comes is not lost.
     pub(super) fn counts(&self) -> BTreeMap<&'static str, u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut counts: BTreeMap<&'static str, u64> =
+            FaultKind::ALL.iter().map(|kind| (kind.as_str(), 0)).chain([(DONE, 0)]).collect();
+        counts.extend(self.0.lock().unwrap_or_else(PoisonError::into_inner).iter());
+        counts
     }
 }

@@ -40,6 +40,7 @@ struct Inner {
     store: Store,
     clock: Clock,
     requests: Requests,
+    looked: Arc<watch::Sender<i64>>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -52,6 +53,7 @@ impl Metrics {
             store: parts.store,
             clock: parts.clock,
             requests: Requests::default(),
+            looked: Arc::new(watch::Sender::new(0)),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }))
@@ -73,6 +75,7 @@ impl Metrics {
             errors,
             clock: clock.clone(),
             settings: settings.clone(),
+            looked: Arc::clone(&self.0.looked),
         });
         self.0.tasks.spawn(recorder.run(self.0.stop.clone()));
     }
@@ -83,6 +86,11 @@ impl Metrics {
         if timeout(LAST_LOOK, self.0.tasks.wait()).await.is_err() {
             tracing::warn!("the look at the metrics did not end in time");
         }
+    }
+
+    /// Changes with each look that is kept.
+    pub fn looked(&self) -> watch::Receiver<i64> {
+        self.0.looked.subscribe()
     }
 
     /// Whoever answers requests counts them here.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     agents::{Supervisor, procfs::own_pid, used_by, used_by_fleet},
-    domain::{AgentState, Distribution, Labels, ProbeState, ProbeStatus, rounded},
+    domain::{AgentState, Distribution, FaultCategory, Labels, ProbeState, ProbeStatus, rounded},
     errors::Errors,
     health::Monitor,
     store::Store,
@@ -90,7 +90,10 @@ impl Watch for Rooms {
         for (outcome, count) in self.requests.counts() {
             sights.push(Sight::total(REQUESTS, Labels::of([("outcome", outcome)]), count as f64, None));
         }
-        for (category, count) in self.errors.recorded() {
+        let recorded = self.errors.recorded();
+        // Of every category: one that never came was seen not to come.
+        for category in FaultCategory::ALL {
+            let count = recorded.get(category).copied().unwrap_or(0);
             let labels = Labels::of([("category", category.as_str())]);
             sights.push(Sight::total(ERRORS, labels, count as f64, None));
         }

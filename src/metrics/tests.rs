@@ -97,6 +97,7 @@ impl Scene {
             errors: self.errors.clone(),
             clock: self.clock.clone(),
             settings: self.settings.clone(),
+            looked: Arc::default(),
         });
         tokio::spawn(recorder.run(self.stop.clone()))
     }
@@ -206,6 +207,7 @@ async fn a_store_that_is_gone_is_said_once_and_the_recorder_goes_on() {
         errors: other.errors.clone(),
         clock: scene.clock.clone(),
         settings: scene.settings.clone(),
+        looked: Arc::default(),
     });
     let task = tokio::spawn(recorder.run(scene.stop.clone()));
     scene.pass(25).await;

@@ -29,6 +29,7 @@ mod service_fixture;
 mod survivors;
 #[cfg(test)]
 mod tls_fixture;
+mod triggering;
 mod trust;
 mod undisturbed;
 mod verify;
@@ -52,6 +53,7 @@ pub use score::{Scored, Terms, agrees, recompute, score};
 pub use scratch_fleet::ScratchFleet;
 pub use serve::{Answered, Question, Serve, Served};
 pub use service::{Progress, Readiness, ReadinessParts, Reread, Started};
+pub use triggering::{Hindrance, Triggering};
 pub use verify::{Disagreement, verify};
 pub use waiving::{WaiverEntry, WaiverRequest};
 
@@ -62,5 +64,6 @@ pub fn kinds() -> crate::config::Kinds {
         probes: crate::health::Monitor::kinds(),
         checks: declared::DECLARED.iter().map(|entry| entry.kind).collect(),
         items: Vec::new(),
+        metrics: Vec::new(),
     }
 }

@@ -35,6 +35,7 @@ mod replace;
 mod scratch;
 mod sessions;
 mod since;
+mod triggers;
 mod waivers;
 mod writer;
 
@@ -61,3 +62,4 @@ pub use replace::{Phase as ReplacePhase, Replacement, Replacing, needed as neede
 pub(crate) use scratch::{Flaw, act, lose_event, open_flawed};
 pub use sessions::HashedSession;
 pub use since::Since;
+pub use triggers::FiringEnd;

@@ -25,6 +25,7 @@ impl Store {
         });
         let deletions = self.deletions(&retention, most_rows).into_iter();
         let mut gone = 0;
+        let deletions = deletions.chain(self.deletions_of_triggers(&retention, most_rows));
         for (sql, bound) in deletions.chain(self.deletions_of_access(&retention, most_rows)) {
             loop {
                 let deleted = self
@@ -168,6 +169,34 @@ impl Store {
         ]
     }
 
+    /// What triggers did.
+    fn deletions_of_triggers(
+        &self,
+        retention: &RetentionSettings,
+        most_rows: u32,
+    ) -> Vec<(&'static str, i64)> {
+        let oldest_trigger = from_time(self.before(retention.triggers)).unwrap_or(i64::MIN);
+        vec![
+            // What still stands stays, whatever its age.
+            (
+                "DELETE FROM trigger_firings WHERE id IN (SELECT id FROM trigger_firings WHERE at < ?1
+                 AND state NOT IN ('paused', 'intended', 'reverting', 'stopped') ORDER BY id LIMIT ?2)",
+                oldest_trigger,
+            ),
+            (
+                "DELETE FROM trigger_firings WHERE id IN (SELECT id FROM trigger_firings
+                 WHERE id <= (SELECT max(id) FROM trigger_firings) - ?1
+                 AND state NOT IN ('paused', 'intended', 'reverting', 'stopped') ORDER BY id LIMIT ?2)",
+                most_rows.into(),
+            ),
+            (
+                "DELETE FROM trigger_holds WHERE id IN (SELECT id FROM trigger_holds
+                 WHERE min(expires_at, ifnull(released_at, expires_at)) < ?1 LIMIT ?2)",
+                oldest_trigger,
+            ),
+        ]
+    }
+
     fn before(&self, age: Period) -> Timestamp {
         let age = SignedDuration::try_from(age.0).unwrap_or(SignedDuration::MAX);
         self.clock().now().checked_sub(age).unwrap_or(Timestamp::MIN)
@@ -201,6 +230,7 @@ mod tests {
             operations: 1,
             audit: Period::secs(3600),
             drills: Period::secs(3600),
+            triggers: Period::secs(3600),
         }
     }
 

@@ -96,6 +96,8 @@ fn every_route_that_changes_something_leaves_its_row() {
         ("system/on", "{}"),
         ("releases/create", "{}"),
         ("releases/bless", r#"{"id":"r-1"}"#),
+        ("triggers/hold", r#"{"for":"1h","reason":"a drill"}"#),
+        ("triggers/release", "{}"),
         ("backups/create", r#"{"note":"a"}"#),
         ("backups/drill", "{}"),
         ("config/reload", "{}"),

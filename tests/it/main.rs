@@ -29,6 +29,7 @@ mod reports;
 mod roles;
 mod saboteurs;
 mod support;
+mod triggers;
 mod validate;
 mod waivers;
 mod ways;

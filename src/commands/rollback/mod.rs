@@ -1,4 +1,8 @@
 //! The way back: off at once, to the release that was good before, or to a backup of the database. Planned, begun, looked at.
+mod status;
+mod triggers;
+mod triggers_show;
+
 use super::way::{Going, exit_of_plan, go, show_plan};
 use crate::{
     cli::{CliError, Ctl, Exit, render},
@@ -50,6 +54,10 @@ enum Action {
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u32,
     },
+    /// What runs, what it would go back to, what is under way, and what acts by itself
+    Status,
+    /// What acts by itself: pauses deployments, or rolls back
+    Triggers(triggers::Args),
 }
 
 #[derive(clap::Args, Debug)]
@@ -108,7 +116,10 @@ impl Endpoint for List {
 }
 
 pub fn routes() -> Vec<Route> {
-    vec![Route::to::<List, _, _>(handle_list)]
+    let mut routes = vec![Route::to::<List, _, _>(handle_list)];
+    routes.extend(status::routes());
+    routes.extend(triggers::routes());
+    routes
 }
 
 async fn handle_list(app: App, _caller: Caller, request: ListRequest) -> Result<Past, Fault> {
@@ -121,6 +132,8 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
         Action::Run { to, reason, plan, dry_run, detach, yes } => {
             go(ctl, Going { wish: to.wish()?, reason, seen: plan, dry_run, detach, yes }).await
         }
+        Action::Status => status::run(ctl).await,
+        Action::Triggers(args) => triggers::run(args, ctl).await,
         Action::List { limit } => {
             let past = ctl.client.call::<List>(&ListRequest { limit }).await?;
             ctl.output.print(&ctl.ui, &past, |wide| render::operations(&ctl.ui, &past.operations, wide))?;

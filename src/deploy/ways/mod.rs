@@ -3,4 +3,4 @@ mod database;
 mod plan;
 mod service;
 
-pub use service::{Ways, WaysParts, Wish};
+pub use service::{FLEET, Ways, WaysParts, Wish};

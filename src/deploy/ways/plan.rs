@@ -22,6 +22,10 @@ pub struct Facts<'a> {
     pub agents_without_artifact: Vec<String>,
     /// The backup that the database is to be put back to.
     pub backup: Option<&'a Returned>,
+    /// What pauses deployments, a sentence each.
+    pub paused: Vec<String>,
+    /// Which triggers do nothing by themselves for a while, a sentence each.
+    pub held: Vec<String>,
 }
 
 /// The steps in order, and what is to be said of them.
@@ -77,6 +81,8 @@ fn full(facts: &Facts<'_>) -> Outline {
 fn deploy(facts: &Facts<'_>) -> Outline {
     let migrates = facts.to.is_some_and(|to| !to.release.migration.up.is_empty());
     let mut outline = between(facts, migrates.then_some(steps::MIGRATE_UP));
+    outline.against.extend(facts.paused.iter().cloned());
+    outline.doubts.extend(facts.held.iter().map(|held| format!("nothing is taken back by itself: {held}")));
     match facts.to {
         None => outline.against.push("no release was named".into()),
         Some(to) => {
@@ -227,7 +233,30 @@ mod tests {
             unproved: false,
             agents_without_artifact: Vec::new(),
             backup: None,
+            paused: Vec::new(),
+            held: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_trigger_that_pauses_stands_against_a_deployment_and_never_against_the_way_back() {
+        let (old, new) = (
+            standing(1, ReleaseState::Stable, Migration::default()),
+            standing(2, ReleaseState::OnTrial, Migration::default()),
+        );
+        let paused = || vec!["trigger memory pauses deployments".to_owned()];
+        let there = Facts { paused: paused(), ..facts(WayKind::Deploy, Some(&old), Some(&new)) };
+        assert_eq!(outline(&there).against, paused());
+        let back = Facts { paused: paused(), ..facts(WayKind::Full, Some(&new), Some(&old)) };
+        assert_eq!(outline(&back).against, Vec::<String>::new());
+        let sound = facts(WayKind::Deploy, Some(&old), Some(&new));
+        let before = outline(&sound).doubts.len();
+        let held = outline(&Facts { held: vec!["all".into()], ..sound });
+        assert_eq!(
+            (held.against.len(), held.doubts.len()),
+            (0, before + 1),
+            "it is a doubt and stops nobody"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{
 use crate::{
     backups::Backups,
     config::Settings,
-    deploy::{Releases, steps},
+    deploy::{Releases, steps, triggers},
     domain::{
         Asked, BackupId, Course, Digest, Fault, FaultKind, OperationId, OperationState, OperationSummary,
         Principal, ReleaseId, ReleaseStanding, RunState, StepName, StepState, Verdict, WayKind, WayPlan,
@@ -21,7 +21,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use tokio::sync::watch;
 
 /// What nothing else may change while a release is changed.
-const RESOURCE: &str = "fleet";
+pub const FLEET: &str = "fleet";
 /// Operations that are looked at for what a step takes.
 const REMEMBERED: u32 = 50;
 
@@ -102,7 +102,7 @@ impl Ways {
         let blueprint = Blueprint {
             kind: if course.kind == WayKind::Deploy { "deploy" } else { "rollback" },
             title: what,
-            resource: RESOURCE.into(),
+            resource: FLEET.into(),
             steps: outline.steps.into_iter().map(StepName::from).collect(),
             on_failure: plan::on_failure(course.kind),
             budget: Some(course.kind.budget()),
@@ -145,6 +145,11 @@ impl Ways {
             WayKind::Database => Some(self.returned(wish.backup.clone()).await?),
             WayKind::Deploy | WayKind::Immediate | WayKind::Full => None,
         };
+        let (paused, held) = match wish.kind {
+            WayKind::Deploy => (triggers::paused(&self.0.store).await?, triggers::held(&self.0.store).await?),
+            // Who must go back is held up by nobody.
+            WayKind::Immediate | WayKind::Full | WayKind::Database => Default::default(),
+        };
         let facts = Facts {
             kind: wish.kind,
             from: from.as_ref(),
@@ -154,6 +159,8 @@ impl Ways {
             unproved: wish.unproved,
             agents_without_artifact: to.iter().flat_map(without_artifact).collect(),
             backup: backup.as_ref(),
+            paused,
+            held,
         };
         let outline = plan::outline(&facts);
         let course = Course {

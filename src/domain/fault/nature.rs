@@ -93,6 +93,20 @@ impl Nature {
 }
 
 impl FaultKind {
+    pub const ALL: &'static [Self] = &[
+        Self::Usage,
+        Self::Config,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::Refused,
+        Self::NotFound,
+        Self::Conflict,
+        Self::Busy,
+        Self::Timeout,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Usage => "usage",

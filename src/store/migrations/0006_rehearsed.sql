@@ -3,5 +3,40 @@
 -- Rehearsals of a return.
 
 -- Triggers: what they saw and did, and when they were held.
+-- AUTOINCREMENT: a rollback names the firing that it was begun for, which must never mean another one.
+CREATE TABLE trigger_firings (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    trigger   TEXT    NOT NULL CHECK (trigger <> ''),
+    at        INTEGER NOT NULL,
+    action    TEXT    NOT NULL CHECK (action IN ('observe', 'pause', 'revert')),
+    state     TEXT    NOT NULL CHECK (state IN ('told', 'paused', 'resumed', 'intended', 'reverting', 'reverted',
+                                                'abandoned', 'stopped', 'reset')),
+    release   TEXT,
+    value     REAL,
+    told      TEXT    NOT NULL,
+    operation TEXT,
+    ended_at  INTEGER,
+    ended_by  TEXT,
+    why       TEXT    NOT NULL DEFAULT '',
+    CHECK (state <> 'reverting' OR operation IS NOT NULL),
+    CHECK ((ended_at IS NULL) = (ended_by IS NULL))
+) STRICT;
+CREATE INDEX trigger_firings_trigger ON trigger_firings (trigger, id);
+CREATE INDEX trigger_firings_at ON trigger_firings (at);
+-- Never two rollbacks at a time.
+CREATE UNIQUE INDEX trigger_firings_one_revert ON trigger_firings ((1)) WHERE state IN ('intended', 'reverting');
+
+CREATE TABLE trigger_holds (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    trigger     TEXT    CHECK (trigger <> ''),
+    reason      TEXT    NOT NULL CHECK (trim(reason) <> ''),
+    by          TEXT    NOT NULL CHECK (by <> ''),
+    at          INTEGER NOT NULL,
+    expires_at  INTEGER NOT NULL CHECK (expires_at > at),
+    released_at INTEGER,
+    released_by TEXT,
+    CHECK ((released_at IS NULL) = (released_by IS NULL))
+) STRICT;
+CREATE INDEX trigger_holds_expires_at ON trigger_holds (expires_at);
 
 -- Rollouts: a candidate beside what is stable.

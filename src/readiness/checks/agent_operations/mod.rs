@@ -11,6 +11,7 @@ mod order;
 mod restart;
 mod start;
 mod stop;
+mod triggers;
 
 use crate::{
     domain::{Category, Severity},
@@ -197,6 +198,19 @@ pub const CHECKS: &[Check] = &[
         quiet: false,
         run: |evidence| adoption::taken_over(&evidence.ground, ANSWERS).boxed(),
     },
+    Check {
+        id: "AO-015",
+        title: "the declared triggers would fire, and on nothing else",
+        category: Category::AgentOperations,
+        severity: Severity::Blocker,
+        weight: 2,
+        why: "a trigger that cannot fire is a rollback that everybody counts on and nobody gets",
+        how: "for each [[trigger]], with its times shortened, what it waits for is recorded in a scratch store and judged by the code that judges what runs: it must fire; it must not on what is healthy, and must call it unmeasured where nothing was recorded. One that is stopped, or pauses, is a warning",
+        fix: "`agentctl rollback triggers` shows how each stands; `agentctl rollback triggers reset NAME` and `resume` let them act again",
+        exercised: true,
+        quiet: false,
+        run: |evidence| triggers::act(evidence).boxed(),
+    },
 ];
 
 #[cfg(test)]
@@ -214,4 +228,5 @@ pub const SABOTEURS: &[super::Saboteur] = &[
     start::SABOTEUR_OF_PREFLIGHT,
     limits::SABOTEUR,
     adoption::SABOTEUR,
+    triggers::SABOTEUR,
 ];
