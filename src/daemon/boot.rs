@@ -146,13 +146,13 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let releases = releases_beside(&parts, &plan.reread);
     let hands = ways::hands(&parts, &releases, &backups);
     let readiness = Readiness::new(parts);
-    let checklist = checklist_of(&readiness, &backups, &settings, &store, &clock);
+    let metrics = measured(&settings, &clock, (&store, &supervisor, &monitor, &errors));
+    let checklist = checklist_of((&readiness, &backups, &metrics), &settings, &config_digest, &store, &clock);
     let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
-    let (hands, operations, ways) = ways::assemble(hands, &paths, &store, &errors);
-    let metrics = measured(&settings, &clock, (&store, &supervisor, &monitor, &errors));
+    let (hands, operations, ways) = ways::assemble(hands, &paths, &store, &errors, &checklist);
     let app = App {
         settings,
         config_digest,
@@ -228,9 +228,9 @@ async fn announce(app: &App, took: Duration) {
 }
 
 pub(super) fn checklist_of(
-    readiness: &Readiness,
-    backups: &Backups,
+    (readiness, backups, metrics): (&Readiness, &Backups, &Metrics),
     settings: &watch::Receiver<Arc<Settings>>,
+    config_digest: &watch::Receiver<String>,
     store: &Store,
     clock: &Clock,
 ) -> Checklists {
@@ -240,6 +240,8 @@ pub(super) fn checklist_of(
         store: store.clone(),
         clock: clock.clone(),
         backups: Some(Arc::new(LastMade::of(backups))),
+        config_digest: config_digest.clone(),
+        metrics: Some(metrics.clone()),
     })
 }
 

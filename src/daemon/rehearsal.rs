@@ -157,15 +157,15 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
     let releases = releases_beside(&parts, &reread);
     let hands = ways::hands(&parts, &releases, &backups);
     let readiness = Readiness::new(parts);
-    let checklist = checklist_of(&readiness, &backups, &settings, &store, &clock);
+    // Of what is tried out, nothing is recorded.
+    let metrics =
+        Metrics::new(MetricsParts { settings: settings.clone(), store: store.clone(), clock: clock.clone() });
+    let checklist = checklist_of((&readiness, &backups, &metrics), &settings, &config_digest, &store, &clock);
     let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
-    let (_hands, operations, ways) = ways::assemble(hands, &paths, &store, &errors);
-    // Of what is tried out, nothing is recorded.
-    let metrics =
-        Metrics::new(MetricsParts { settings: settings.clone(), store: store.clone(), clock: clock.clone() });
+    let (_hands, operations, ways) = ways::assemble(hands, &paths, &store, &errors, &checklist);
     App {
         settings,
         config_digest,

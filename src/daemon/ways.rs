@@ -4,7 +4,7 @@ use super::{App, manifest::kept_from_agents};
 use crate::{
     backups::Backups,
     config::Paths,
-    deploy::{Hands, Releases, Reload, Ways, WaysParts, steps},
+    deploy::{Hands, Releases, Reload, Ways, WaysParts, checklist::Checklists, steps},
     domain::{Fault, FaultKind},
     errors::Errors,
     operations::{Operations, Registry},
@@ -43,6 +43,7 @@ pub fn assemble(
     paths: &Paths,
     store: &Store,
     errors: &Errors,
+    checklist: &Checklists,
 ) -> (Arc<Hands>, Operations, Ways) {
     let hands = Arc::new(hands);
     // It refuses a name that is none or that two bear, and these are constants: no daemon would start at all.
@@ -54,6 +55,7 @@ pub fn assemble(
         releases: hands.releases.clone(),
         operations: operations.clone(),
         supervisor: hands.supervisor.clone(),
+        checklist: checklist.clone(),
         store: store.clone(),
         clock: hands.clock.clone(),
     });

@@ -2,9 +2,9 @@
 use super::plan::{self, Facts, Outline};
 use crate::{
     config::Settings,
-    deploy::{Releases, steps},
+    deploy::{Releases, checklist::Checklists, steps},
     domain::{
-        Course, Digest, Fault, FaultKind, OperationId, OperationState, OperationSummary, Principal,
+        Course, Digest, Fault, FaultKind, OperationId, OperationState, OperationSummary, Phase, Principal,
         ReleaseId, ReleaseStanding, RunState, StepName, StepState, Verdict, WayKind, WayPlan, WayStep,
     },
     operations::{Blueprint, Operations},
@@ -25,6 +25,7 @@ pub struct WaysParts {
     pub releases: Releases,
     pub operations: Operations,
     pub supervisor: crate::agents::Supervisor,
+    pub checklist: Checklists,
     pub store: Store,
     pub clock: Clock,
 }
@@ -121,6 +122,7 @@ impl Ways {
             to: to.as_ref(),
             named: wish.to.is_some(),
             validation: self.validation().await?,
+            checklist: self.0.checklist.last_word(Phase::Pre, wish.to).await?,
             unproved: wish.unproved,
             agents_without_artifact: to.iter().flat_map(without_artifact).collect(),
         };
