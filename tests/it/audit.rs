@@ -95,7 +95,7 @@ fn every_route_that_changes_something_leaves_its_row() {
         ("system/off", r#"{"reason":"a drill"}"#),
         ("system/on", "{}"),
         ("releases/create", "{}"),
-        ("releases/bless", r#"{"id":"r-1"}"#),
+        ("releases/bless", r#"{"id":"r-1","unproved":true,"reason":"as it runs"}"#),
         ("backups/create", r#"{"note":"a"}"#),
         ("backups/drill", "{}"),
         ("config/reload", "{}"),

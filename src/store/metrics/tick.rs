@@ -102,7 +102,7 @@ pub(super) mod tests {
                     let mut back = Vec::new();
                     let wanted = |asked| asked == *series;
                     prop_assert_eq!(decode(&bytes, last, wanted, |_, measure| back.push(measure)), Some(()));
-                    prop_assert_eq!(&back, &[measure.clone()]);
+                    prop_assert_eq!(&back, std::slice::from_ref(measure));
                 }
             }
         }

@@ -68,6 +68,7 @@ fn samples() -> u64 {
     30
 }
 
+#[derive(Debug)]
 pub struct Impact {
     chosen: Chosen,
     options: Options,
@@ -215,7 +216,7 @@ mod tests {
     fn impact(more: Value) -> Impact {
         let mut options = json!({"metric": "store_query_ms"});
         options.as_object_mut().expect("a table").extend(more.as_object().expect("a table").clone());
-        Impact::compile(serde_json::from_value(options).expect("options")).ok().expect("compiles")
+        Impact::compile(serde_json::from_value(options).expect("options")).expect("compiles")
     }
 
     #[test]

@@ -104,6 +104,9 @@ impl Leak {
         ] {
             let chosen = Chosen::of(name, Stat::Avg);
             let (traces, _) = chosen.traces(metrics, span, None).await?;
+            if name.starts_with("daemon_") && traces.iter().all(|trace| trace.points.is_empty()) {
+                said.push(Said::Unsure(format!("{name} was not recorded")));
+            }
             for id in unseen(evidence, &chosen, &traces) {
                 said.push(Said::Unsure(format!("{id} {name} was not recorded")));
             }
@@ -163,10 +166,9 @@ impl Leak {
             return Said::Unsure(format!("{called} has {seen} points in a row, and {needed} are needed"));
         }
         if length(longest) < until.duration_since(since).as_secs_f64() / 2.0 {
-            let times = lives.len() - 1;
+            let parts = lives.len();
             return Said::Unsure(format!(
-                "{called} was seen for less than half of the time, in {} parts",
-                times + 1
+                "{called} was seen for less than half of the time, in {parts} parts"
             ));
         }
         match slope(longest) {
@@ -190,7 +192,9 @@ async fn cuts(metrics: &Metrics, span: (Timestamp, Timestamp)) -> Result<Cuts, F
             cuts.entry(instance.clone()).or_default().extend(times);
         }
     }
-    cuts.values_mut().for_each(|times| times.sort_unstable());
+    for times in cuts.values_mut() {
+        times.sort_unstable();
+    }
     Ok(cuts)
 }
 

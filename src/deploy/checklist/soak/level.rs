@@ -57,6 +57,7 @@ fn samples() -> u64 {
     30
 }
 
+#[derive(Debug)]
 pub struct Level {
     chosen: Chosen,
     options: Options,

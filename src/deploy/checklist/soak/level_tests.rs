@@ -12,7 +12,7 @@ fn level(more: Value) -> Result<Level, Vec<OptionProblem>> {
 }
 
 fn judged(more: Value, values: impl IntoIterator<Item = Option<f64>>) -> Said {
-    level(more).ok().expect("compiles").judge("store_query_ms", &points(values), STEP)
+    level(more).expect("compiles").judge("store_query_ms", &points(values), STEP)
 }
 
 #[test]

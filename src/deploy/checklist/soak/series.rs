@@ -3,7 +3,7 @@ use super::Window;
 use crate::{
     config::OptionProblem,
     deploy::checklist::kind::problem,
-    domain::{Fault, FaultKind, Labels, MetricUnit, Stat, nearest, one_line},
+    domain::{Fault, FaultKind, Labels, MetricKind, MetricUnit, Stat, nearest, one_line},
     metrics::{Asked, METRICS, Metrics, Trace},
     readiness::Evidence,
 };
@@ -65,15 +65,11 @@ impl Chosen {
             )]);
         };
         let suits: Vec<Stat> = Stat::ALL.iter().copied().filter(|stat| stat.suits(metric.kind)).collect();
-        let stat = stat.unwrap_or(
-            if Stat::Avg.suits(metric.kind) && !suits.contains(&Stat::Rate) && !suits.contains(&Stat::P95) {
-                Stat::Avg
-            } else if suits.contains(&Stat::Rate) {
-                Stat::Rate
-            } else {
-                Stat::P95
-            },
-        );
+        let stat = stat.unwrap_or(match metric.kind {
+            MetricKind::Gauge => Stat::Avg,
+            MetricKind::Counter => Stat::Rate,
+            MetricKind::Histogram => Stat::P95,
+        });
         if !suits.contains(&stat) {
             let suits: Vec<&str> = suits.into_iter().map(Stat::as_str).collect();
             let message = format!("`{name}` is a {}, which has no {}", metric.kind.as_str(), stat.as_str());
