@@ -65,23 +65,33 @@ async fn run(home: &Path, series: u32, hours: u32) {
         median(&mut keeping)
     );
     println!("an hour folded: {}", median(&mut folding));
-    ask(&store, &clock, now).await;
+    ask(&store, &clock, now, series).await;
     store.close().await;
     disk(&path, series, hours - 1);
 }
 
-async fn ask(store: &Store, clock: &Clock, now: Timestamp) {
+async fn ask(store: &Store, clock: &Clock, now: Timestamp, series: u32) {
     let settings = Arc::new(Settings { metrics: MetricsSettings::default(), ..Settings::default() });
     let settings = watch::channel(settings).1;
     let metrics = Metrics::new(MetricsParts { settings, store: store.clone(), clock: clock.clone() });
-    for (what, step, stat) in [("10 s", 10, None), ("10 min", 600, None), ("1 h", 3600, None)] {
+    // Looks are read series by series: one of the first, and the last that is a plain figure.
+    let last = (0..series).rev().find(|number| named(*number).kind == MetricKind::Gauge).unwrap_or_default();
+    let last = ("bench_gauge", last.to_string());
+    let first = ("bench", "2".to_owned());
+    for ((name, number), what, step) in [
+        (&first, "10 s", 10),
+        (&first, "10 min", 600),
+        (&first, "1 h", 3600),
+        (&last, "10 s", 10),
+        (&last, "10 min", 600),
+    ] {
         let asked = Asked {
-            name: "bench".into(),
-            labels: Labels::of([("number", "2")]),
+            name: (*name).into(),
+            labels: Labels::of([("number", number)]),
             since: now - SignedDuration::from_hours(24),
             until: now,
             step: Some(Duration::from_secs(step)),
-            stat,
+            stat: None,
         };
         let mut took = Vec::new();
         for _ in 0..20 {
@@ -90,7 +100,7 @@ async fn ask(store: &Store, clock: &Clock, now: Timestamp) {
             assert!(!told.series[0].points.is_empty());
             took.push(began.elapsed());
         }
-        println!("a day of one series by {what}, warm: {}", median(&mut took));
+        println!("a day of one {name} by {what}, warm: {}", median(&mut took));
     }
 }
 

@@ -1,5 +1,5 @@
 //! The checklist of a deployment: what must hold before and after it, and who answers for what no machine can check.
-use super::{CheckSettings, Settings};
+use super::{CheckSettings, Settings, SoakSettings};
 use crate::domain::{Category, Period, Phase, Severity};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,13 +13,19 @@ pub struct ChecklistSettings {
     pub valid_for: Period,
     /// How far ahead an attestation may expire at all.
     pub valid_max: Period,
+    pub soak: SoakSettings,
     #[serde(rename = "item", skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<ItemSettings>,
 }
 
 impl Default for ChecklistSettings {
     fn default() -> Self {
-        Self { valid_for: Period::secs(7 * 86400), valid_max: Period::secs(90 * 86400), items: Vec::new() }
+        Self {
+            valid_for: Period::secs(7 * 86400),
+            valid_max: Period::secs(90 * 86400),
+            soak: SoakSettings::default(),
+            items: Vec::new(),
+        }
     }
 }
 
@@ -32,7 +38,8 @@ pub struct ItemSettings {
     /// What holds when it is ticked.
     #[schemars(regex(pattern = r"^[^\x00-\x1f\x7f]{1,200}$"))]
     pub title: String,
-    /// A kind of [[check]], or one of the checklist alone: checks, validated, agents, errors, backup, alerts or attest.
+    /// A kind of [[check]], or one of the checklist alone: checks, validated, agents, errors, backup, alerts, attest; and
+    /// over a window level, leak, impact, restarts or steadiness.
     pub kind: String,
     /// Which group it stands in; --only and --skip take it.
     pub group: Category,

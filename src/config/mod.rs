@@ -32,6 +32,7 @@ mod schema;
 mod secret;
 mod settings;
 mod shape;
+mod soak;
 mod source;
 mod strength;
 mod suspect;
@@ -69,6 +70,7 @@ pub use settings::{
     AgentSettings, AgentSystem, Cgroups, Contact, DaemonSettings, Limits, LogSettings, ProbeSettings,
     ReadinessSettings, Settings, StoreSettings,
 };
+pub use soak::SoakSettings;
 pub use source::{Sources, candidates};
 pub use suspect::name_is_secret;
 pub use templates::{TEMPLATES, Template};

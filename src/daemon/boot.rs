@@ -13,7 +13,7 @@ use super::{
     server::Router,
     triggering::Judge,
     way_ends,
-    ways::{self, Configuration},
+    ways::{self, Assembled, Beside, Configuration},
 };
 use crate::{
     agents::{Supervisor, SupervisorParts, child::raise_open_files},
@@ -150,13 +150,15 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let releases = releases_beside(&parts, &plan.reread);
     let hands = ways::hands(&parts, &releases, &backups, replaced);
     let readiness = Readiness::new(parts);
-    let checklist = checklist_of(&readiness, &backups, &settings, &store, &clock);
+    let metrics = measured(&settings, &clock, (&store, &supervisor, &monitor, &errors));
+    let checklist = checklist_of((&readiness, &backups, &metrics), &settings, &config_digest, &store, &clock);
     let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
-    let (hands, operations, ways, triggers) = ways::assemble(hands, &paths, &store, &errors, &trail);
-    let metrics = measured(&settings, &clock, (&store, &supervisor, &monitor, &errors));
+    let beside =
+        Beside { paths: &paths, store: &store, errors: &errors, trail: &trail, checklist: &checklist };
+    let Assembled { hands, operations, ways, triggers } = ways::assemble(hands, &beside);
     let app = App {
         settings,
         config_digest,
@@ -234,9 +236,9 @@ async fn announce(app: &App, took: Duration) {
 }
 
 pub(super) fn checklist_of(
-    readiness: &Readiness,
-    backups: &Backups,
+    (readiness, backups, metrics): (&Readiness, &Backups, &Metrics),
     settings: &watch::Receiver<Arc<Settings>>,
+    config_digest: &watch::Receiver<String>,
     store: &Store,
     clock: &Clock,
 ) -> Checklists {
@@ -246,6 +248,8 @@ pub(super) fn checklist_of(
         store: store.clone(),
         clock: clock.clone(),
         backups: Some(Arc::new(LastMade::of(backups))),
+        config_digest: config_digest.clone(),
+        metrics: Some(metrics.clone()),
     })
 }
 

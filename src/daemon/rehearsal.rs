@@ -7,7 +7,7 @@ use super::{
     roster::Roster,
     safekeeping,
     server::Router,
-    ways,
+    ways::{self, Assembled, Beside},
 };
 use crate::{
     auth::{Approvals, Keyring, Meter, Trail},
@@ -158,15 +158,17 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
     let releases = releases_beside(&parts, &reread);
     let hands = ways::hands(&parts, &releases, &backups, Ok(None));
     let readiness = Readiness::new(parts);
-    let checklist = checklist_of(&readiness, &backups, &settings, &store, &clock);
+    // Of what is tried out, nothing is recorded.
+    let metrics =
+        Metrics::new(MetricsParts { settings: settings.clone(), store: store.clone(), clock: clock.clone() });
+    let checklist = checklist_of((&readiness, &backups, &metrics), &settings, &config_digest, &store, &clock);
     let keyring = Keyring::new(settings.clone(), policy.clone(), store.clone(), clock.clone());
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
-    let (_hands, operations, ways, triggers) = ways::assemble(hands, &paths, &store, &errors, &trail);
-    // Of what is tried out, nothing is recorded.
-    let metrics =
-        Metrics::new(MetricsParts { settings: settings.clone(), store: store.clone(), clock: clock.clone() });
+    let beside =
+        Beside { paths: &paths, store: &store, errors: &errors, trail: &trail, checklist: &checklist };
+    let Assembled { operations, ways, triggers, .. } = ways::assemble(hands, &beside);
     App {
         settings,
         config_digest,

@@ -6,7 +6,9 @@ use crate::{
     backups::Backups,
     config::Paths,
     deploy::{
-        Hands, Releases, Reload, Ways, WaysParts, steps,
+        Hands, Releases, Reload, Ways, WaysParts,
+        checklist::Checklists,
+        steps,
         triggers::{Triggers, TriggersParts},
     },
     domain::{Fault, FaultKind},
@@ -72,14 +74,25 @@ pub async fn replace_database(paths: &Paths, clock: &Clock) -> Result<Option<Rep
     done
 }
 
+/// What ways are put together from, beside what their steps reach.
+pub struct Beside<'a> {
+    pub paths: &'a Paths,
+    pub store: &'a Store,
+    pub errors: &'a Errors,
+    pub trail: &'a Trail,
+    pub checklist: &'a Checklists,
+}
+
+pub struct Assembled {
+    pub hands: Arc<Hands>,
+    pub operations: Operations,
+    pub ways: Ways,
+    pub triggers: Triggers,
+}
+
 /// Every step that a journal may name is known here. What was open goes on once all that steps may reach is there.
-pub fn assemble(
-    hands: Hands,
-    paths: &Paths,
-    store: &Store,
-    errors: &Errors,
-    trail: &Trail,
-) -> (Arc<Hands>, Operations, Ways, Triggers) {
+pub fn assemble(hands: Hands, beside: &Beside<'_>) -> Assembled {
+    let &Beside { paths, store, errors, trail, checklist } = beside;
     let hands = Arc::new(hands);
     // It refuses a name that is none or that two bear, and these are constants: no daemon would start at all.
     let registry = Registry::new(steps(&hands)).expect("each step has a name of its own");
@@ -92,6 +105,7 @@ pub fn assemble(
         supervisor: hands.supervisor.clone(),
         backups: hands.backups.clone(),
         database: paths.database.clone(),
+        checklist: checklist.clone(),
         store: store.clone(),
         clock: hands.clock.clone(),
     });
@@ -106,7 +120,7 @@ pub fn assemble(
         errors: errors.clone(),
         clock: hands.clock.clone(),
     });
-    (hands, operations, ways, triggers)
+    Assembled { hands, operations, ways, triggers }
 }
 
 pub struct Configuration(App);

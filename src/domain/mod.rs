@@ -50,7 +50,7 @@ pub use backup::{
     Encryption, Part, SCHEDULE, TableContent, Verified,
 };
 pub use breaker::{BreakerRecord, BreakerState, BreakerStatus, BreakerTrip, PolicyTerms};
-pub use checklist::{Attestation, Checklist, EvidenceFile, Phase};
+pub use checklist::{Attestation, Checklist, EvidenceFile, Phase, SOAK_WINDOW, Soak};
 pub use credential::{ApiKey, Holds, Session};
 pub use distribution::Distribution;
 pub use error_group::{

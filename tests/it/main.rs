@@ -28,6 +28,7 @@ mod releases;
 mod reports;
 mod roles;
 mod saboteurs;
+mod soak;
 mod support;
 mod triggers;
 mod validate;

@@ -50,6 +50,7 @@ pub const MATRIX: &[(&str, &[Role])] = &[
     ("/v1/checklist/run", ACT),
     ("/v1/checklist/runs", LOOK),
     ("/v1/checklist/show", LOOK),
+    ("/v1/checklist/window", LOOK),
     ("/v1/config/reload", ADMIN),
     ("/v1/daemon/status", LOOK),
     ("/v1/daemon/stop", ADMIN),

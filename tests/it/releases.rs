@@ -58,7 +58,10 @@ fn a_release_is_recorded_seen_compared_blessed_and_deleted() {
     assert!(made.stdout.contains("code/.env would be part of the release"), "{made}");
     let again = daemon.ctl(["release", "create"]).exits(7);
     assert!(again.stderr.contains("r-1 ships the same") && again.stderr.contains("--force"), "{again}");
-    daemon.ctl(["release", "bless", "r-1", "--reason", "as it runs"]).exits(0);
+    let unproved = daemon.ctl(["release", "bless", "r-1", "--reason", "as it runs"]).exits(6);
+    assert!(unproved.stderr.contains("no soak has said go for it"), "{unproved}");
+    daemon.ctl(["release", "bless", "r-1", "--unproved"]).exits(2);
+    daemon.ctl(["release", "bless", "r-1", "--unproved", "--reason", "as it runs"]).exits(0);
 
     fs::remove_file(daemon.path("code/.env")).expect("removed");
     let contact = "contacts.a = { name = \"A\", email = \"a@b.example\" }\n[[agent]]";

@@ -39,7 +39,7 @@ fn fleet(more: &str) -> Daemon {
     up(&daemon);
     created(&daemon, "r-1");
     deploys(&daemon, "r-1").exits(0);
-    daemon.ctl(["release", "bless", "r-1"]).exits(0);
+    daemon.ctl(["release", "bless", "r-1", "--unproved", "--reason", "a test"]).exits(0);
     up(&daemon);
     daemon
 }

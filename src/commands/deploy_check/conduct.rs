@@ -3,10 +3,11 @@ use super::{
     args::{Action, Args},
     attest,
     serve::{ItemsRequest, List, Past, Run, RunsRequest, Show, ShowRequest},
+    wait,
 };
 use crate::{
     cli::{CliError, Ctl, Exit, Table},
-    commands::validate::follow_run,
+    commands::validate::{Which, follow_run},
     deploy::checklist::{CheckRequest, ItemInfo},
     domain::{Phase, RunState, RunSummary, Verdict, moment},
 };
@@ -15,14 +16,12 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
     match args.action {
         None => {
             args.files.check()?;
-            let request = CheckRequest {
-                phase: args.phase,
-                only: args.only,
-                skip: args.skip,
-                as_of: args.as_of,
-                environment: args.environment,
-                release: args.release,
-            };
+            let Which { only, skip, as_of, environment } = args.which;
+            let Args { phase, release, since, .. } = args;
+            let request = CheckRequest { phase, only, skip, as_of, environment, release, since };
+            if args.wait {
+                return wait::judge_when_full(request, &args.files, ctl).await;
+            }
             follow_run::<Run>(&request, &args.files, ctl).await
         }
         Some(Action::Items) => {
@@ -30,14 +29,14 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
             ctl.output.print(&ctl.ui, &list, |wide| items(ctl, &list.items, wide))?;
             Ok(Exit::Ok)
         }
-        Some(Action::List { limit }) => {
-            let list = ctl.client.call::<Past>(&RunsRequest { limit }).await?;
+        Some(Action::List { limit, phase }) => {
+            let list = ctl.client.call::<Past>(&RunsRequest { limit, phase }).await?;
             ctl.output.print(&ctl.ui, &list, |_| runs(ctl, &list.runs))?;
             Ok(Exit::Ok)
         }
-        Some(Action::Show { run, files }) => {
+        Some(Action::Show { run, phase, files }) => {
             files.check()?;
-            let report = ctl.client.call::<Show>(&ShowRequest { run }).await?;
+            let report = ctl.client.call::<Show>(&ShowRequest { run, phase }).await?;
             files.deliver(ctl, &report, None)
         }
         Some(Action::Attest(args)) => attest::run(args, ctl).await,

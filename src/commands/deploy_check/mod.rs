@@ -5,6 +5,7 @@ mod attest;
 mod conduct;
 mod evidence;
 mod serve;
+mod wait;
 
 pub use args::Args;
 pub use conduct::run;

@@ -36,6 +36,9 @@ enum Action {
         /// How far back
         #[arg(long, value_name = "PERIOD", default_value = "1h")]
         since: Period,
+        /// How long ago it ends [default: now]
+        #[arg(long, value_name = "PERIOD")]
+        until: Option<Period>,
         /// How long each step is; a multiple of 10s [default: as fine as can be seen]
         #[arg(long, value_name = "PERIOD")]
         step: Option<Period>,
@@ -48,6 +51,9 @@ enum Action {
         /// How far back
         #[arg(long, value_name = "PERIOD", default_value = "1h")]
         since: Period,
+        /// How long ago it ends [default: now]
+        #[arg(long, value_name = "PERIOD")]
+        until: Option<Period>,
         /// The most of this first
         #[arg(long, value_enum, default_value_t)]
         sort: Sort,
@@ -86,20 +92,21 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
                 name,
                 labels: String::new(),
                 since: Some(RECENT),
+                until: None,
                 step: Some(RECENT_STEP),
                 stat: None,
             };
             let answer = ctl.client.call::<Query>(&request).await?;
             ctl.output.print(&ctl.ui, &answer, |wide| show::series(ctl, &answer, wide))?;
         }
-        Action::Query { name, labels, since, step, stat } => {
+        Action::Query { name, labels, since, until, step, stat } => {
             let labels = Labels(labels.into_iter().collect()).to_string();
-            let request = QueryRequest { name, labels, since: Some(since), step, stat };
+            let request = QueryRequest { name, labels, since: Some(since), until, step, stat };
             let answer = ctl.client.call::<Query>(&request).await?;
             ctl.output.print(&ctl.ui, &answer, |wide| show::query(ctl, &answer, wide))?;
         }
-        Action::Top { since, sort, limit } => {
-            let mut top = ctl.client.call::<Top>(&TopRequest { since: Some(since) }).await?;
+        Action::Top { since, until, sort, limit } => {
+            let mut top = ctl.client.call::<Top>(&TopRequest { since: Some(since), until }).await?;
             if sort == Sort::Memory {
                 let memory = |used: &crate::metrics::Used| used.memory_bytes.unwrap_or(-1.0);
                 top.agents.sort_by(|a, b| memory(b).total_cmp(&memory(a)));

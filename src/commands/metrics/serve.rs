@@ -38,6 +38,9 @@ pub struct QueryRequest {
     /// How far back; an hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Period>,
+    /// How long ago it ends; now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Period>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<Period>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,6 +69,9 @@ pub struct TopRequest {
     /// How far back; an hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Period>,
+    /// How long ago it ends; now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Period>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -103,7 +109,7 @@ async fn handle_list(app: App, _caller: Caller, _request: ListRequest) -> Result
 async fn handle_query(app: App, _caller: Caller, request: QueryRequest) -> Result<Answer, Fault> {
     let labels: Labels =
         request.labels.parse().map_err(|wrong| Fault::usage(format!("cannot ask: {wrong}")))?;
-    let (since, until) = time(&app, request.since);
+    let (since, until) = time(app.clock.now(), request.since, request.until)?;
     let asked = Asked {
         name: request.name,
         labels,
@@ -116,15 +122,48 @@ async fn handle_query(app: App, _caller: Caller, request: QueryRequest) -> Resul
 }
 
 async fn handle_top(app: App, _caller: Caller, request: TopRequest) -> Result<Ranking, Fault> {
-    let (since, until) = time(&app, request.since);
+    let (since, until) = time(app.clock.now(), request.since, request.until)?;
     let agents = app.metrics.used(since, until).await?;
     let observed = app.metrics.observed(since, until).await?;
     Ok(Ranking { schema_version: 1, since, until, observed, agents })
 }
 
-fn time(app: &App, since: Option<Period>) -> (Timestamp, Timestamp) {
-    let now = app.clock.now();
-    let back = SignedDuration::try_from(since.unwrap_or(DEFAULT_SINCE).0).unwrap_or(SignedDuration::MAX);
+fn time(
+    now: Timestamp,
+    since: Option<Period>,
+    until: Option<Period>,
+) -> Result<(Timestamp, Timestamp), Fault> {
+    let (since, until) = (since.unwrap_or(DEFAULT_SINCE), until.unwrap_or_default());
+    if until >= since {
+        let message =
+            format!("cannot show from {since} ago until {until} ago: it would end before it begins");
+        return Err(Fault::usage(message).hint("--since 3h --until 1h shows two hours"));
+    }
     // Nothing is kept for longer: the room answers for as long as it has.
-    (now.checked_sub(back).unwrap_or(Timestamp::UNIX_EPOCH), now)
+    let ago = |period: Period| {
+        let back = SignedDuration::try_from(period.0).unwrap_or(SignedDuration::MAX);
+        now.checked_sub(back).unwrap_or(Timestamp::UNIX_EPOCH)
+    };
+    Ok((ago(since), ago(until)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_ends_now_or_some_time_ago_and_never_before_it_begins() {
+        let now = Timestamp::from_second(1_700_000_000).expect("a time");
+        let (hour, two) = (Some(Period::secs(3600)), Some(Period::secs(7200)));
+        let span = |since, until| {
+            time(now, since, until).ok().map(|(from, to)| (now.duration_since(from), now.duration_since(to)))
+        };
+        let hours = SignedDuration::from_hours;
+        assert_eq!(span(None, None), Some((hours(1), hours(0))));
+        assert_eq!(span(two, hour), Some((hours(2), hours(1))));
+        for (since, until) in [(hour, two), (hour, hour), (None, hour)] {
+            let refused = time(now, since, until).expect_err("it ends before it begins");
+            assert!(refused.hint.is_some(), "{since:?} {until:?}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use crate::{
     cli::{CliError, Ctl, Exit, confirm},
     daemon::{App, Route},
     deploy::{Creation, Preview},
-    domain::{Act, Audited, Caller, Fault, Permission, ReleaseId},
+    domain::{Act, Audited, Caller, Fault, FaultKind, Permission, ReleaseId},
     protocol::{Endpoint, Verb},
 };
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,9 @@ pub struct BlessRequest {
     pub id: ReleaseId,
     #[serde(default)]
     pub reason: String,
+    /// Somebody answers for it although no soak said go for it, and says why.
+    #[serde(default)]
+    pub unproved: bool,
 }
 
 struct Bless;
@@ -130,9 +133,29 @@ async fn handle_bless(app: App, caller: Caller, request: BlessRequest) -> Result
         let message = format!("cannot take this reason: one line of at most {LONGEST} characters");
         return Err(Fault::usage(message).hint("--reason \"48 h without an incident\""));
     }
+    let standing = app.releases.may_be_blessed(request.id).await?;
+    let reason = match app.checklist.unsoaked(&standing).await? {
+        None => reason.to_owned(),
+        Some(doubt) => answered_for(request.id, &doubt, request.unproved, reason)?,
+    };
     let act = Act::new(&caller, Bless::NAME, "");
-    let release = app.releases.bless(request.id, reason.to_owned(), &caller, act).await?;
+    let release = app.releases.bless(request.id, reason, &caller, act).await?;
     Ok(One { schema_version: 1, at: app.clock.now(), release })
+}
+
+/// What is kept as the reason of a release that nothing has shown to hold over time; refused where nobody answers for it.
+fn answered_for(id: ReleaseId, doubt: &str, unproved: bool, reason: &str) -> Result<String, Fault> {
+    if unproved && !reason.is_empty() {
+        return Ok(format!("{reason} (unproved: {doubt})"));
+    }
+    if unproved {
+        let message = format!("cannot call {id} stable unproved without a reason: {doubt}");
+        return Err(Fault::usage(message).hint("--unproved --reason \"48 h without an incident\""));
+    }
+    let hint = format!(
+        "`agentctl deploy-check --phase short --release {id} --wait`; or answer for it: --unproved --reason TEXT"
+    );
+    Err(Fault::new(FaultKind::Refused, format!("cannot call {id} stable: {doubt}")).hint(hint))
 }
 
 async fn handle_delete(app: App, caller: Caller, request: IdRequest) -> Result<Deleted, Fault> {
@@ -158,8 +181,8 @@ pub async fn create(args: CreateArgs, ctl: &Ctl) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-pub async fn bless(id: ReleaseId, reason: String, ctl: &Ctl) -> Result<Exit, CliError> {
-    let one = ctl.client.call::<Bless>(&BlessRequest { id, reason }).await?;
+pub async fn bless(id: ReleaseId, reason: String, unproved: bool, ctl: &Ctl) -> Result<Exit, CliError> {
+    let one = ctl.client.call::<Bless>(&BlessRequest { id, reason, unproved }).await?;
     ctl.output.print(&ctl.ui, &one, |_| format!("{id} is stable: a rollback returns to it from now on\n"))?;
     Ok(Exit::Ok)
 }

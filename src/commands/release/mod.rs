@@ -42,6 +42,9 @@ enum Action {
         /// Why it is good
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
+        /// Although no soak has said go for it; say why with --reason
+        #[arg(long)]
+        unproved: bool,
     },
     /// Hash all files of a release again; exits 1 where one is not as it was recorded
     Verify {
@@ -68,7 +71,7 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
         Action::List => look::list(ctl).await,
         Action::Show { id } => look::show(id, ctl).await,
         Action::Diff { from, to } => look::diff(from, to, ctl).await,
-        Action::Bless { id, reason } => change::bless(id, reason, ctl).await,
+        Action::Bless { id, reason, unproved } => change::bless(id, reason, unproved, ctl).await,
         Action::Verify { id } => look::verify(id, ctl).await,
         Action::Delete { id, yes } => change::delete(id, yes, ctl).await,
     }

@@ -3,13 +3,10 @@ use super::{
     baseline::{Named, named},
     deliver::Files,
     diff,
+    which::Which,
 };
-use crate::{
-    cli::day,
-    domain::{FailOn, RunId},
-};
+use crate::domain::{FailOn, RunId};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use jiff::Timestamp;
 use std::path::PathBuf;
 
 /// Prove that the fleet is ready: run every check, score it, and exit by the verdict.
@@ -21,18 +18,8 @@ use std::path::PathBuf;
 pub struct Args {
     #[command(subcommand)]
     pub(super) action: Option<Action>,
-    /// Run only these checks or categories; the answer is then for them alone
-    #[arg(long, value_name = "ID|CATEGORY", value_delimiter = ',')]
-    pub(super) only: Vec<String>,
-    /// Leave these checks or categories out; the run is then partial
-    #[arg(long, value_name = "ID|CATEGORY", value_delimiter = ',')]
-    pub(super) skip: Vec<String>,
-    /// Judge as on that day, so that what lapses until then has lapsed: 2027-01-31 or a full timestamp
-    #[arg(long, value_name = "DATE", value_parser = day)]
-    pub(super) as_of: Option<Timestamp>,
-    /// The environment that this is believed to be; refused if the daemon runs another
-    #[arg(long, value_name = "NAME")]
-    pub(super) environment: Option<String>,
+    #[command(flatten)]
+    pub(super) which: Which,
     /// Exit 1 if the low end of the score is under N, 0 to 100
     #[arg(long, value_name = "N", value_parser = score)]
     pub(super) fail_under: Option<f64>,

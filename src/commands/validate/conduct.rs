@@ -49,10 +49,10 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
 
 fn request(args: &Args) -> Result<RunRequest, CliError> {
     Ok(RunRequest {
-        only: args.only.clone(),
-        skip: args.skip.clone(),
-        as_of: args.as_of,
-        environment: args.environment.clone(),
+        only: args.which.only.clone(),
+        skip: args.which.skip.clone(),
+        as_of: args.which.as_of,
+        environment: args.which.environment.clone(),
         demands: Demands { fail_under: args.fail_under, fail_on: args.fail_on },
         baseline: args.baseline.as_ref().map(baseline::read).transpose()?,
     })

@@ -18,7 +18,7 @@ pub async fn run(args: &Args, request: RunRequest, ctl: &Ctl) -> Result<Exit, Cl
     let path = manifest(args.config.clone())?;
     // Before anything exists that would have to be cleaned up.
     let mut stops = Stops::listen()?;
-    let manifest = Manifest::File { path: path.clone(), environment: args.environment.clone() };
+    let manifest = Manifest::File { path: path.clone(), environment: args.which.environment.clone() };
     let mut fleet = Fleet::prepare("validate", manifest)?;
     let judged = tokio::select! {
         judged = judge(&mut fleet, &path, request, &args.files, ctl) => judged,

@@ -8,10 +8,12 @@ mod deliver;
 mod diff;
 mod ephemeral;
 mod serve;
+mod which;
 
 pub use args::Args;
 pub(super) use conduct::follow_run;
 pub use conduct::run;
 pub use deliver::Files;
-pub use serve::Started;
 pub use serve::routes;
+pub use serve::{Runs, Started, last_finished};
+pub use which::Which;

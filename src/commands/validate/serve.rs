@@ -8,6 +8,9 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
+/// How far back is looked for the last that finished.
+const LOOKED_AT: u32 = 100;
+
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Started {
     pub run: RunId,
@@ -100,6 +103,11 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
+/// Of runs, the newest first: the last that has a report.
+pub fn last_finished(runs: &[RunSummary]) -> Option<RunId> {
+    runs.iter().find(|run| run.state == RunState::Finished).map(|run| run.run)
+}
+
 async fn handle_run(app: App, caller: Caller, request: RunRequest) -> Result<Started, Fault> {
     let act = Act::new(&caller, Run::NAME, "");
     Ok(Started { run: app.readiness.start(request, &caller, act).await? })
@@ -116,17 +124,10 @@ async fn handle_list(app: App, _caller: Caller, request: ListRequest) -> Result<
 async fn handle_show(app: App, _caller: Caller, request: ShowRequest) -> Result<Report, Fault> {
     let run = match request.run {
         Some(run) => run,
-        None => app
-            .store
-            .runs(100)
-            .await?
-            .iter()
-            .find(|run| run.state == RunState::Finished)
-            .map(|run| run.run)
-            .ok_or_else(|| {
-                Fault::not_found("cannot show a validation: none has finished yet")
-                    .hint("run `agentctl validate`")
-            })?,
+        None => last_finished(&app.store.runs(LOOKED_AT).await?).ok_or_else(|| {
+            Fault::not_found("cannot show a validation: none has finished yet")
+                .hint("run `agentctl validate`")
+        })?,
     };
     app.store.report(run).await?.ok_or_else(|| {
         Fault::not_found(format!("cannot find a report of validation {run}"))

@@ -1,12 +1,18 @@
 //! The checklist: items with names of their own, owners who are known, and an end that can be waited for.
 use super::{Verifier, declared::reserved, shown, with_nearest};
+use crate::domain::Period;
 use std::{collections::HashMap, time::Duration};
 
 /// One item must not hold up the whole report.
 const LONGEST: Duration = Duration::from_secs(300);
 
+/// In less there is no row of looks, and beyond it no minutes are kept by default.
+const SHORTEST_SOAK: Period = Period::secs(30);
+const LONGEST_SOAK: Period = Period::secs(14 * 86400);
+
 impl Verifier<'_> {
     pub(super) fn checklist(&mut self) {
+        self.soak();
         let settings = self.settings;
         let list = &settings.checklist;
         self.not_zero("/checklist/valid_for", list.valid_for.0);
@@ -52,6 +58,31 @@ impl Verifier<'_> {
                 let problem = self.problem(message, self.place(&format!("{at}/owner")));
                 let known = settings.contacts.keys().map(String::as_str);
                 self.problems.push(with_nearest(problem, owner, known, "contacts"));
+            }
+        }
+    }
+
+    fn soak(&mut self) {
+        let soak = &self.settings.checklist.soak;
+        let windows = [
+            (("short_least", soak.short_least), ("short_most", soak.short_most)),
+            (("extended_least", soak.extended_least), ("extended_most", soak.extended_most)),
+        ];
+        for ((least_key, least), (most_key, most)) in windows {
+            let at = |key: &str| format!("/checklist/soak/{key}");
+            if least < SHORTEST_SOAK {
+                let message = format!("`{least_key}` is {least}; it must be at least {SHORTEST_SOAK}");
+                self.tell(message, &at(least_key), "a look is made every ten seconds: give it some");
+            }
+            if most > LONGEST_SOAK {
+                let message = format!("`{most_key}` is {most}, which is longer than 14d");
+                self.tell(message, &at(most_key), "what is older than that is kept by the hour alone");
+            }
+            if least > most {
+                let message =
+                    format!("`{least_key}` is {least} and longer than `{most_key}`, which is {most}");
+                let key = if self.root.find(&at(least_key)).is_some() { least_key } else { most_key };
+                self.tell(message, &at(key), "lower the one or raise the other");
             }
         }
     }

@@ -1,6 +1,9 @@
 //! Declared checks: names of their own, and an end that can be waited for.
 use super::{Json, Verifier, shown, with_nearest};
-use crate::{config::declared::RETRY_DELAY, domain::Category};
+use crate::{
+    config::declared::RETRY_DELAY,
+    domain::{Category, SOAK_WINDOW},
+};
 use std::{collections::HashMap, time::Duration};
 
 /// One declared check must not hold up the whole report.
@@ -72,6 +75,9 @@ pub(super) fn reserved(id: &str) -> Option<&'static str> {
     if Category::ALL.iter().any(|category| category.as_str().eq_ignore_ascii_case(id)) {
         return Some("the name of a category");
     }
+    if id.eq_ignore_ascii_case(SOAK_WINDOW) {
+        return Some("that of the item every soak begins with");
+    }
     let ours = Category::ALL.iter().any(|category| {
         let (letters, rest) = id.split_at_checked(category.letters().len()).unwrap_or_default();
         let digits = rest.trim_start_matches(['-', '_', '.']);
@@ -88,7 +94,17 @@ mod tests {
 
     #[test]
     fn ids_of_ours_and_categories_are_reserved_in_any_case() {
-        for id in ["DB-001", "db-7", "AO999", "se_1", "Security", "error-handling", "EH-000012", "AU.3"] {
+        for id in [
+            "DB-001",
+            "db-7",
+            "AO999",
+            "se_1",
+            "Security",
+            "error-handling",
+            "EH-000012",
+            "AU.3",
+            "Soak-Window",
+        ] {
             assert!(reserved(id).is_some(), "{id}");
         }
         for id in ["APP-1", "DB-orders", "DB", "DBA-1", "SE-1a", "d", "authenticate"] {

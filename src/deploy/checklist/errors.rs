@@ -19,7 +19,7 @@ const MOST_TOLD: usize = 10;
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "ErrorsItemOptions")]
 pub struct Options {
-    /// How far back.
+    /// How far back; in a soak, as far as its window goes.
     within: Period,
     /// How many of them may be.
     at_most: u32,
@@ -59,12 +59,13 @@ impl Look for Errors {
         Ok(Self(options))
     }
 
-    async fn look(&self, evidence: &Evidence, _: &Around) -> Found {
+    async fn look(&self, evidence: &Evidence, around: &Around) -> Found {
         let settings = &evidence.settings.errors;
         let rule = SpikeRule { minimum: settings.spike_minimum.into(), factor: settings.spike_factor };
         let now = evidence.clock.now();
         let span = SignedDuration::try_from(self.0.within.0).unwrap_or(SignedDuration::MAX);
         let since = now.checked_sub(span).unwrap_or(Timestamp::MIN);
+        let since = around.window.soak.as_ref().map_or(since, |soak| soak.since);
         let filter =
             ErrorFilter { since: Some(since), severity: Some(self.0.severity), ..ErrorFilter::default() };
         match evidence.store.error_groups(filter, now, rule, MOST).await {
@@ -79,7 +80,7 @@ impl Errors {
     fn judge(&self, groups: &[ErrorGroup], since: Timestamp) -> Found {
         let (fresh, old): (Vec<_>, Vec<_>) =
             groups.iter().filter(|group| group.state.is_open()).partition(|group| group.opened_at >= since);
-        let summary = format!("{} errors are new or came back within {}", fresh.len(), self.0.within);
+        let summary = format!("{} errors are new or came back since {}", fresh.len(), moment(since));
         let found = if fresh.len() as u64 > u64::from(self.0.at_most) {
             let first = fresh.first().map(|group| one_line(&group.message)).unwrap_or_default();
             Found::fail(format!("{summary}: {first}"))

@@ -1,5 +1,5 @@
 //! What the tests of the kinds share: a word, a fleet, an error group, a report. Compiled for tests only.
-use super::kind::Around;
+use super::{kind::Around, soak::Window};
 use crate::domain::{
     AgentState, Attestation, Category, Demands, ErrorGroup, ErrorState, Finding, FleetSnapshot, Outcome,
     Principal, Report, RunId, Severity,
@@ -9,7 +9,15 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 pub fn around(item: &str) -> Around {
-    Around { item: item.into(), fingerprint: "ab".into(), release: None, backups: None }
+    let (since, until) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1));
+    Around {
+        item: item.into(),
+        fingerprint: "ab".into(),
+        release: None,
+        backups: None,
+        metrics: None,
+        window: Window { since, until, is_first: false, soak: None },
+    }
 }
 
 /// For the item of `around`, for an hour from 1970 on.

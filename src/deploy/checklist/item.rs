@@ -1,7 +1,7 @@
 //! From an item as it is written to what the engine asks.
 use super::{
-    Backups,
     attest::Attest,
+    defaults::in_force,
     kind::{Around, Ask, Look, compile},
 };
 use crate::{
@@ -32,16 +32,11 @@ pub struct ItemInfo {
 }
 
 /// Items of a phase in the order of groups, within one as they are written.
-pub fn items(
-    settings: &Settings,
-    phase: Phase,
-    release: Option<&str>,
-    backups: Option<&Arc<dyn Backups>>,
-) -> Vec<Arc<Declared>> {
+pub fn items(settings: &Settings, phase: Phase, around: &Around) -> Vec<Arc<Declared>> {
     let mut items: Vec<&ItemSettings> =
-        settings.checklist.items.iter().filter(|item| item.phases.contains(&phase)).collect();
+        in_force(settings).iter().filter(|item| item.phases.contains(&phase)).collect();
     items.sort_by_key(|item| item.group);
-    items.into_iter().map(|item| prepare(item, release, backups)).collect()
+    items.into_iter().map(|item| prepare(item, around)).collect()
 }
 
 pub fn info(item: &ItemSettings) -> ItemInfo {
@@ -76,17 +71,12 @@ pub fn sha256(bytes: &[u8]) -> String {
     Digest(hash).to_string()
 }
 
-fn prepare(item: &ItemSettings, release: Option<&str>, backups: Option<&Arc<dyn Backups>>) -> Arc<Declared> {
+fn prepare(item: &ItemSettings, around: &Around) -> Arc<Declared> {
     let check = item.as_check();
     let Some(compiled) = compile(&item.kind, &item.options) else {
         return declare(&check, item.timeout.0);
     };
-    let around = Around {
-        item: item.id.clone(),
-        fingerprint: fingerprint(item),
-        release: release.map(Into::into),
-        backups: backups.cloned(),
-    };
+    let around = Around { item: item.id.clone(), fingerprint: fingerprint(item), ..around.clone() };
     let about = super::ITEMS.iter().find(|entry| entry.kind.name == item.kind).map(|entry| entry.kind.about);
     let info = CheckInfo {
         id: check.id,
@@ -133,6 +123,7 @@ fn word(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deploy::checklist::fixture;
     use serde_json::json;
 
     fn item(title: &str, options: serde_json::Value) -> ItemSettings {
@@ -162,7 +153,7 @@ mod tests {
         ]}}))
         .expect("settings");
         let ids = |phase| {
-            let items = items(&settings, phase, None, None);
+            let items = items(&settings, phase, &fixture::around(""));
             items.iter().map(|item| item.info.id.clone()).collect::<Vec<_>>()
         };
         assert_eq!(

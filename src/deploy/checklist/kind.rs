@@ -1,8 +1,9 @@
 //! What a kind of the checklist alone must do, and how it is entered in the list with its types erased. Kinds of
 //! declared checks look at the application; these look at what the daemon itself knows.
-use super::{Backups, ITEMS};
+use super::{Backups, ITEMS, soak::Window};
 use crate::{
     config::{Kind, OptionProblem, read_options},
+    metrics::Metrics,
     readiness::{Evidence, Found},
 };
 use futures_util::future::BoxFuture;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// What is known beside the evidence: which item asks, for what, and the rooms that are on no floor below.
+#[derive(Clone)]
 pub struct Around {
     /// The id of the item.
     pub item: String,
@@ -21,6 +23,10 @@ pub struct Around {
     pub release: Option<String>,
     /// None: nothing here makes backups, so nothing of them was proved.
     pub backups: Option<Arc<dyn Backups>>,
+    /// None: nothing is recorded here, so nothing was seen over time.
+    pub metrics: Option<Metrics>,
+    /// What is judged over a time is judged over this.
+    pub window: Window,
 }
 
 /// A kind, compiled from its options when a run begins.

@@ -5,19 +5,21 @@ mod attest;
 mod attesting;
 mod backup;
 mod checks;
+mod defaults;
 mod errors;
 #[cfg(test)]
 mod fixture;
 mod item;
 mod kind;
 mod service;
+mod soak;
 mod validated;
 
 pub use attesting::{AttestRequest, AttestationEntry, LARGEST_EVIDENCE, Shown};
 pub use backup::{Backups, LastBackup};
 pub use item::ItemInfo;
 use kind::ItemKind;
-pub use service::{CheckRequest, ChecklistParts, Checklists};
+pub use service::{CheckRequest, ChecklistParts, Checklists, WindowInfo};
 
 /// Every kind of the checklist alone, in the order that the documentation lists them. A new one is one file and one
 /// line here.
@@ -29,6 +31,11 @@ const ITEMS: &[ItemKind] = &[
     ItemKind::of::<backup::Backup>(),
     ItemKind::of::<alerts::Alerts>(),
     ItemKind::of::<attest::Attest>(),
+    ItemKind::of::<soak::Level>(),
+    ItemKind::of::<soak::Leak>(),
+    ItemKind::of::<soak::Impact>(),
+    ItemKind::of::<soak::Restarts>(),
+    ItemKind::of::<soak::Steadiness>(),
 ];
 
 /// The same, for reading a configuration.

@@ -1,11 +1,15 @@
 //! Runs the checklist for the daemon: the items of a phase as one run of the same engine, kept and followed as any.
 use super::{
     Backups, ItemInfo,
+    defaults::in_force,
     item::{info, items},
+    kind::Around,
+    soak,
 };
 use crate::{
     config::Settings,
-    domain::{Act, Caller, Checklist, Fault, FaultKind, Phase, RunId},
+    domain::{Act, Caller, Checklist, Fault, FaultKind, Phase, RunId, Soak},
+    metrics::Metrics,
     readiness::{Readiness, RunRequest},
     resilience::Clock,
     store::Store,
@@ -22,10 +26,13 @@ pub struct ChecklistParts {
     pub readiness: Readiness,
     /// The settings in force; changes at a reload.
     pub settings: watch::Receiver<Arc<Settings>>,
+    pub config_digest: watch::Receiver<String>,
     pub store: Store,
     pub clock: Clock,
     /// None: what asks about backups stays unmeasured.
     pub backups: Option<Arc<dyn Backups>>,
+    /// None: what is judged by recorded metrics stays unmeasured.
+    pub metrics: Option<Metrics>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +53,20 @@ pub struct CheckRequest {
     /// What is to be deployed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
+    /// From when on a soak is judged, if not from when its release went on trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+}
+
+/// How far the window of a phase is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WindowInfo {
+    pub phase: Phase,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// None of a phase that looks at what is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soak: Option<Soak>,
 }
 
 #[derive(Clone)]
@@ -62,27 +83,43 @@ impl Checklists {
     pub async fn start(&self, request: CheckRequest, caller: &Caller, act: Act) -> Result<RunId, Fault> {
         let settings = self.parts.settings.borrow().clone();
         is_here("check", request.environment.as_deref(), &settings)?;
-        let release = request.release.map(|name| release_name("check", name)).transpose()?;
-        let phase = request.phase;
-        let asked = items(&settings, phase, release.as_deref(), self.parts.backups.as_ref());
+        let CheckRequest { phase, only, skip, as_of, release, since, .. } = request;
+        let (window, release) = self.window(phase, release.as_deref(), since).await?;
+        let soak = window.soak.clone();
+        let around = Around {
+            item: String::new(),
+            fingerprint: String::new(),
+            release: release.clone(),
+            backups: self.parts.backups.clone(),
+            metrics: self.parts.metrics.clone(),
+            window,
+        };
+        let mut asked = items(&settings, phase, &around);
         if asked.is_empty() {
-            let message = if settings.checklist.items.is_empty() {
-                "cannot check: the manifest has no checklist".to_owned()
-            } else {
-                format!("cannot check: no item of the checklist is of the phase {phase}")
-            };
+            let message = format!("cannot check: no item of the checklist is of the phase {phase}");
             return Err(Fault::new(FaultKind::Config, message)
                 .hint("add [[checklist.item]] to it; `agentctl init` writes a manifest that has some"));
         }
-        let checklist = Checklist { phase, release };
-        let CheckRequest { only, skip, as_of, .. } = request;
+        asked.splice(0..0, soak.iter().map(|soak| soak::item(phase, soak)));
+        let checklist = Checklist { phase, release, soak };
         let run = RunRequest { only, skip, as_of, ..RunRequest::default() };
         self.parts.readiness.start_list(&asked, checklist, run, caller, act).await
     }
 
-    /// As they are written.
+    /// How far a window is, and judges nothing.
+    pub async fn progress(
+        &self,
+        phase: Phase,
+        release: Option<&str>,
+        since: Option<Timestamp>,
+    ) -> Result<WindowInfo, Fault> {
+        let (window, release) = self.window(phase, release, since).await?;
+        Ok(WindowInfo { phase, release, soak: window.soak })
+    }
+
+    /// As they are written; ours, where none are.
     pub fn items(&self) -> Vec<ItemInfo> {
-        self.parts.settings.borrow().checklist.items.iter().map(info).collect()
+        in_force(&self.parts.settings.borrow()).iter().map(info).collect()
     }
 }
 

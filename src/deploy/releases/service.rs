@@ -132,6 +132,15 @@ impl Releases {
         act: Act,
     ) -> Result<ReleaseEntry, Fault> {
         let turn = self.turn("bless a release")?;
+        self.may_be_blessed(id).await?;
+        let by = caller.principal.clone();
+        self.inner.parts.store.move_release(act, id, ReleaseState::Stable, by, reason).await?;
+        drop(turn);
+        self.get(id).await
+    }
+
+    /// Where it stands, if it may be called stable from there; else why not.
+    pub async fn may_be_blessed(&self, id: ReleaseId) -> Result<ReleaseStanding, Fault> {
         let standing = self.standing(id).await?;
         let refused = |why: String| Fault::new(FaultKind::Refused, format!("cannot call {id} stable: {why}"));
         match standing.state {
@@ -150,10 +159,7 @@ impl Releases {
                 return Err(refused(format!("it is {state}")).hint("deploy it again, and bless it then"));
             }
         }
-        let by = caller.principal.clone();
-        self.inner.parts.store.move_release(act, id, ReleaseState::Stable, by, reason).await?;
-        drop(turn);
-        self.get(id).await
+        Ok(standing)
     }
 
     /// The link and the configuration text; agents are not touched. Asked again after a crash it does what is left and

@@ -17,6 +17,8 @@ pub struct Facts<'a> {
     pub named: bool,
     /// The last validation of everything: its verdict, and whether it is recent enough to count.
     pub validation: Option<(Verdict, bool)>,
+    /// The last deploy-check of phase pre: its verdict, and whether it is recent and of the configuration in force.
+    pub checklist: Option<(Verdict, bool)>,
     /// Somebody answers for going on without one, and says why.
     pub unproved: bool,
     pub agents_without_artifact: Vec<String>,
@@ -114,6 +116,26 @@ fn deploy(facts: &Facts<'_>) -> Outline {
                 .push(format!("the last validation said {said}: `agentctl validate show` says why"));
         }
         None => outline.against.push("nothing was ever validated in full here: `agentctl validate`".into()),
+    }
+    match facts.checklist {
+        Some((Verdict::Ready, true)) => {}
+        _ if facts.unproved => outline.doubts.push("no deploy-check has just said go".into()),
+        other => outline.against.push(match other {
+            None => "no deploy-check has ever been made for it here: `agentctl deploy-check`".into(),
+            Some((Verdict::Ready, false)) => {
+                "the last deploy-check is too old, or of another configuration: `agentctl deploy-check`"
+                    .into()
+            }
+            Some((Verdict::NotReady, _)) => {
+                "the last deploy-check said NO-GO: `agentctl deploy-check show` says why".into()
+            }
+            Some((verdict, _)) => {
+                format!(
+                    "the last deploy-check said {}: `agentctl deploy-check show` says why",
+                    verdict.as_str()
+                )
+            }
+        }),
     }
     outline
 }
@@ -230,6 +252,7 @@ mod tests {
             to,
             named: true,
             validation,
+            checklist: validation,
             unproved: false,
             agents_without_artifact: Vec::new(),
             backup: None,
@@ -270,16 +293,20 @@ mod tests {
             Some((Verdict::NotReady, true)),
             Some((Verdict::Inconclusive, true)),
         ];
-        for validation in weak {
-            let facts = Facts { validation, ..facts(WayKind::Deploy, None, Some(&to)) };
-            assert_eq!(outline(&facts).against.len(), 1, "{validation:?}");
-            let before = outline(&facts).doubts.len();
-            let answered = outline(&Facts { unproved: true, ..facts });
-            assert_eq!((answered.against.len(), answered.doubts.len()), (0, before + 1), "{validation:?}");
+        for proof in weak {
+            let sound = || facts(WayKind::Deploy, None, Some(&to));
+            // One by itself does not make up for the other.
+            for facts in [Facts { validation: proof, ..sound() }, Facts { checklist: proof, ..sound() }] {
+                assert_eq!(outline(&facts).against.len(), 1, "{proof:?}");
+                let before = outline(&facts).doubts.len();
+                let answered = outline(&Facts { unproved: true, ..facts });
+                assert_eq!((answered.against.len(), answered.doubts.len()), (0, before + 1), "{proof:?}");
+            }
         }
         // Whoever must go back does not need a proof that what runs is ready.
         let from = standing(3, ReleaseState::OnTrial, Migration::default());
-        let back = Facts { validation: None, ..facts(WayKind::Full, Some(&from), Some(&to)) };
+        let back =
+            Facts { validation: None, checklist: None, ..facts(WayKind::Full, Some(&from), Some(&to)) };
         assert_eq!(outline(&back).against, Vec::<String>::new());
     }
 

@@ -6,11 +6,11 @@ use super::{
 use crate::{
     backups::Backups,
     config::Settings,
-    deploy::{Releases, steps, triggers},
+    deploy::{Releases, checklist::Checklists, steps, triggers},
     domain::{
         Asked, BackupId, Course, Digest, Fault, FaultKind, OperationId, OperationState, OperationSummary,
-        Principal, ReleaseId, ReleaseStanding, RunState, StepName, StepState, Verdict, WayKind, WayPlan,
-        WayStep,
+        Phase, Principal, ReleaseId, ReleaseStanding, RunState, StepName, StepState, Verdict, WayKind,
+        WayPlan, WayStep,
     },
     operations::{Blueprint, Operations},
     resilience::Clock,
@@ -33,6 +33,7 @@ pub struct WaysParts {
     pub backups: Backups,
     /// The daemon's own.
     pub database: PathBuf,
+    pub checklist: Checklists,
     pub store: Store,
     pub clock: Clock,
 }
@@ -156,6 +157,7 @@ impl Ways {
             to: to.as_ref(),
             named: wish.to.is_some(),
             validation: self.validation().await?,
+            checklist: self.0.checklist.last_word(Phase::Pre, wish.to).await?,
             unproved: wish.unproved,
             agents_without_artifact: to.iter().flat_map(without_artifact).collect(),
             backup: backup.as_ref(),

@@ -7,6 +7,7 @@ pub fn facts(report: &Report) -> Vec<(&'static str, String)> {
     if let Some(list) = &report.checklist {
         facts.push(("phase", list.phase.to_string()));
         facts.extend(list.release.clone().map(|release| ("release", release)));
+        facts.extend(list.soak.as_ref().map(|soak| ("window", soak.progress())));
     }
     facts.push(("score", format!("{} of 100", report.score)));
     facts.push(("bar", report.bar.to_string()));

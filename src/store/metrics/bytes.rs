@@ -160,6 +160,25 @@ impl<'a> Rest<'a> {
         counts.collect::<Option<Vec<_>>>().map(Distribution::new)
     }
 
+    /// Past a number, without telling it.
+    pub fn skip_number(&mut self) -> Option<()> {
+        let last = self.0.iter().take(10).position(|byte| byte & 0x80 == 0)?;
+        self.0 = &self.0[last + 1..];
+        Some(())
+    }
+
+    pub fn skip_float(&mut self) -> Option<()> {
+        match Grid::decoded(self.number()? & 3)? {
+            Grid::Free => self.take(8).map(drop),
+            Grid::Whole | Grid::Thousandths => Some(()),
+        }
+    }
+
+    pub fn skip_distribution(&mut self) -> Option<()> {
+        let classes = self.number().filter(|classes| *classes <= MOST_CLASSES)?;
+        (0..classes * 2).try_for_each(|_| self.skip_number())
+    }
+
     /// `length` of them.
     pub fn column(&mut self, length: usize) -> Option<Vec<i64>> {
         let mut values = Vec::with_capacity(length);
@@ -261,9 +280,30 @@ mod tests {
             prop_assert_eq!(unzigzag(zigzag(signed)), signed);
         }
 
+        /// Past what is not wanted, everything is as it is for whoever reads it.
+        #[test]
+        fn what_is_skipped_is_as_long_as_what_is_read(
+            value in any::<f64>(),
+            near in -5_000_000_i64..5_000_000,
+            counts in proptest::collection::vec((1_u64..100_000_000, 1_u64..1000), 0..12),
+        ) {
+            let mut bytes = Vec::new();
+            put_float(&mut bytes, value);
+            put_float(&mut bytes, near as f64 / 1e3);
+            put_distribution(&mut bytes, &Distribution::new(counts));
+            put(&mut bytes, 77);
+            let mut rest = Rest(&bytes);
+            prop_assert!(rest.skip_float().is_some() && rest.skip_float().is_some());
+            prop_assert!(rest.skip_distribution().is_some());
+            prop_assert_eq!(rest.number(), Some(77));
+            prop_assert!(rest.is_empty() && rest.skip_number().is_none());
+        }
+
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
             let _ = Rest(&bytes).distribution();
+            let _ = Rest(&bytes).skip_distribution();
+            let _ = Rest(&bytes).skip_float();
             let _ = Rest(&bytes).column(100);
             let _ = Rest(&bytes).float();
         }

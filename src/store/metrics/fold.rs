@@ -160,7 +160,7 @@ fn instants(connection: &Connection) -> Answer<Vec<i64>> {
 fn series_in(connection: &Connection, instants: &[i64]) -> Answer<BTreeSet<u32>> {
     let mut found = BTreeSet::new();
     each_of(connection, instants, |_, body| {
-        tick::decode(body, |_| true, |series, _| found.extend([series]))
+        tick::decode(body, u32::MAX, |_| true, |series, _| found.extend([series]))
     })?;
     Ok(found)
 }
@@ -186,7 +186,7 @@ fn prepare(connection: &Connection, hour: i64, instants: &[i64], series: &[u32])
     each_of(connection, instants, |second, body| {
         let slot = MetricTier::TenSeconds.slot(second);
         let take = |series, measure| measures.entry(series).or_default().push((slot, measure));
-        tick::decode(body, |series| ours.contains(&series), take)
+        tick::decode(body, *last, |series| ours.contains(&series), take)
     })?;
     let mut rows = Vec::with_capacity(measures.len() * 3);
     for (series, fresh) in measures {

@@ -47,12 +47,13 @@ fn summaries(
     // Looks first: one that is folded meanwhile is then in its chunk.
     let known: HashSet<u32> = series.iter().copied().collect();
     let mut fresh: HashMap<u32, BTreeMap<i64, Summary>> = HashMap::with_capacity(known.len());
+    let last = series.iter().copied().max().unwrap_or_default();
     let end = until.saturating_add(step - 1).div_euclid(step) * step;
     each_tick(connection, nanoseconds(since), nanoseconds(end), |second, body| {
         let take = |series, measure| {
             roll(fresh.entry(series).or_default(), second, &Summary::of(measure), tier);
         };
-        tick::decode(body, |series| known.contains(&series), take)
+        tick::decode(body, last, |series| known.contains(&series), take)
     })?;
     let mut all = Vec::with_capacity(series.len());
     for series in series {

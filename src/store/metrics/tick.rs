@@ -34,22 +34,38 @@ pub fn encode(measures: &mut Vec<(u32, Measure)>) -> Vec<u8> {
     bytes
 }
 
-/// Hands on what `wanted` says yes to. None if the bytes make no sense; what came before was handed on.
-pub fn decode(bytes: &[u8], wanted: impl Fn(u32) -> bool, mut take: impl FnMut(u32, Measure)) -> Option<()> {
+/// Hands on what `wanted` says yes to, up to the series `last`, and makes nothing of the rest. None if the bytes make no
+/// sense as far as they were read; what came before was handed on.
+pub fn decode(
+    bytes: &[u8],
+    last: u32,
+    wanted: impl Fn(u32) -> bool,
+    mut take: impl FnMut(u32, Measure),
+) -> Option<()> {
     let mut rest = Rest(bytes);
     let mut series = 0_u32;
     while !rest.is_empty() {
         let head = rest.number()?;
         series = series.checked_add(u32::try_from(head >> 2).ok()?)?;
+        if series > last {
+            return Some(());
+        }
+        if !wanted(series) {
+            match head & 3 {
+                GAUGE => rest.skip_float()?,
+                COUNTER => rest.skip_float().and_then(|()| rest.skip_float())?,
+                HISTOGRAM => rest.skip_distribution()?,
+                _ => return None,
+            }
+            continue;
+        }
         let measure = match head & 3 {
             GAUGE => Measure::Gauge(rest.float()?),
             COUNTER => Measure::Counter { by: rest.float()?, seconds: rest.float()? },
             HISTOGRAM => Measure::Histogram(rest.distribution()?),
             _ => return None,
         };
-        if wanted(series) {
-            take(series, measure);
-        }
+        take(series, measure);
     }
     Some(())
 }
@@ -78,17 +94,23 @@ pub(super) mod tests {
             let mut given: Vec<(u32, Measure)> = measures.into_iter().rev().collect();
             let bytes = encode(&mut given);
             let mut back = Vec::new();
-            prop_assert_eq!(decode(&bytes, |_| true, |series, measure| back.push((series, measure))), Some(()));
+            prop_assert_eq!(decode(&bytes, u32::MAX, |_| true, |series, measure| back.push((series, measure))), Some(()));
             prop_assert_eq!(&back, &given);
-            let some = given.first().map(|(series, _)| *series);
-            let mut back = Vec::new();
-            decode(&bytes, |series| Some(series) == some, |series, _| back.push(series));
-            prop_assert_eq!(back, some.into_iter().collect::<Vec<_>>());
+            // Each by itself, whether what comes after it is read or not.
+            for (series, measure) in &given {
+                for last in [*series, u32::MAX] {
+                    let mut back = Vec::new();
+                    let wanted = |asked| asked == *series;
+                    prop_assert_eq!(decode(&bytes, last, wanted, |_, measure| back.push(measure)), Some(()));
+                    prop_assert_eq!(&back, std::slice::from_ref(measure));
+                }
+            }
         }
 
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
-            let _ = decode(&bytes, |_| true, |_, _| ());
+            let _ = decode(&bytes, u32::MAX, |_| true, |_, _| ());
+            let _ = decode(&bytes, 9, |series| series % 2 == 0, |_, _| ());
         }
     }
 }
