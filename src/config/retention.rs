@@ -34,6 +34,8 @@ pub struct RetentionSettings {
     pub audit: Period,
     /// How long it is kept how a backup was tried out; the last of all stays in any case.
     pub drills: Period,
+    /// How long a rollout is kept after it ended.
+    pub rollouts: Period,
 }
 
 impl Default for RetentionSettings {
@@ -53,6 +55,7 @@ impl Default for RetentionSettings {
             operations: 200,
             audit: Period::secs(365 * 86400),
             drills: Period::secs(365 * 86400),
+            rollouts: Period::secs(365 * 86400),
         }
     }
 }

@@ -10,6 +10,7 @@ mod policy;
 mod quotas;
 mod releases;
 mod roles;
+mod rollout;
 
 use super::{
     AgentSettings, Kinds, ProbeSettings, Settings,
@@ -78,6 +79,7 @@ impl Verifier<'_> {
         self.releases();
         self.backups();
         self.metrics();
+        self.rollout();
         for (index, agent) in settings.agents.iter().enumerate() {
             let at = format!("/agent/{index}");
             let whole = !maimed.contains(&at);

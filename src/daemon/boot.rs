@@ -152,6 +152,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
     let (hands, operations, ways) = ways::assemble(hands, &paths, &store, &errors);
+    let rollouts = ways::rollouts(&hands, &operations, &ways, &store, &errors);
     let metrics = measured(&settings, &clock, (&store, &supervisor, &monitor, &errors));
     let app = App {
         settings,
@@ -173,6 +174,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         errors,
         operations,
         ways,
+        rollouts,
         backups,
         metrics,
         started_at,

@@ -55,6 +55,7 @@ pub async fn run(plan: Plan, voice: Voice, leashed: bool) -> Result<(), Fault> {
     tracing::info!("ready");
     let watchdog = tokio::spawn(notify::keep_watchdog(app.store.clone(), app.errors.clone()));
     let recovering = tokio::spawn(recover_releases(app.clone()));
+    let rollouts = tokio::spawn(app.rollouts.clone().recover());
     let pruning = tokio::spawn(prune_hourly(app.clone()));
     let safekeeping = tokio::spawn(app.backups.clone().keep_schedule());
     loop {
@@ -69,6 +70,7 @@ pub async fn run(plan: Plan, voice: Voice, leashed: bool) -> Result<(), Fault> {
     pruning.abort();
     app.backups.close();
     recovering.abort();
+    rollouts.abort();
     running.stop(signals.second_stop()).await;
     watchdog.abort();
     safekeeping.abort();
@@ -88,6 +90,7 @@ impl Running {
         app.note(EventKind::DaemonStopping, format!("pid {}", std::process::id())).await;
         let errors = &app.errors;
         within(STEP * 2, errors, "the operations", app.operations.shutdown()).await;
+        within(STEP * 2, errors, "the rollouts", app.rollouts.shutdown()).await;
         within(STEP * 2, errors, "the metrics", app.metrics.shutdown()).await;
         within(STEP, errors, "the monitor", app.monitor.shutdown()).await;
         stop_agents(&app, deadline, hasten).await;

@@ -162,7 +162,8 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
-    let (_hands, operations, ways) = ways::assemble(hands, &paths, &store, &errors);
+    let (hands, operations, ways) = ways::assemble(hands, &paths, &store, &errors);
+    let rollouts = ways::rollouts(&hands, &operations, &ways, &store, &errors);
     // Of what is tried out, nothing is recorded.
     let metrics =
         Metrics::new(MetricsParts { settings: settings.clone(), store: store.clone(), clock: clock.clone() });
@@ -187,6 +188,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         errors,
         operations,
         ways,
+        rollouts,
         backups,
         metrics,
         control: Control::default(),

@@ -3,8 +3,8 @@
 use super::{App, manifest::kept_from_agents};
 use crate::{
     backups::Backups,
-    config::Paths,
-    deploy::{Hands, Releases, Reload, Ways, WaysParts, steps},
+    config::{Paths, Settings},
+    deploy::{FleetIsBusy, Hands, Releases, Reload, Rollouts, RolloutsParts, Ways, WaysParts, steps},
     domain::{Fault, FaultKind},
     errors::Errors,
     operations::{Operations, Registry},
@@ -60,6 +60,26 @@ pub fn assemble(
     (hands, operations, ways)
 }
 
+/// Candidates beside the fleet. What keeps them away is named here; nothing shares tasks with them yet.
+pub fn rollouts(
+    hands: &Arc<Hands>,
+    operations: &Operations,
+    ways: &Ways,
+    store: &Store,
+    errors: &Errors,
+) -> Rollouts {
+    let busy = FleetIsBusy { operations: operations.clone(), supervisor: hands.supervisor.clone() };
+    Rollouts::new(RolloutsParts {
+        hands: Arc::clone(hands),
+        operations: operations.clone(),
+        ways: ways.clone(),
+        store: store.clone(),
+        errors: errors.clone(),
+        holds: vec![Arc::new(busy)],
+        sharing: None,
+    })
+}
+
 pub struct Configuration(App);
 
 impl Configuration {
@@ -83,9 +103,14 @@ impl Reload for Configuration {
         })
     }
 
-    fn check(&self, file: &Path) -> Result<(), Fault> {
+    fn read(&self, file: &Path) -> Result<Arc<Settings>, Fault> {
         let fresh = (self.0.reloader.reread)(Some(file))?;
         let place = self.0.config_file.as_deref();
-        place.map_or(Ok(()), |place| kept_from_agents(place, &fresh.settings))
+        place.map_or(Ok(()), |place| kept_from_agents(place, &fresh.settings))?;
+        Ok(fresh.settings)
+    }
+
+    fn check(&self, file: &Path) -> Result<(), Fault> {
+        self.read(file).map(drop)
     }
 }

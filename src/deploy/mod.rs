@@ -1,12 +1,16 @@
 //! Releases and the ways between them: what one is made of, what must hold before it, and the way back.
 pub mod checklist;
 mod releases;
+mod rollout;
 mod steps;
 mod ways;
 
 pub use releases::{
     AgentChange, AgentDiff, Before, Copied, Creation, Fresh, Preview, ReleaseDiff, ReleaseEntry, Releases,
     ReleasesParts, Reread, Verification,
+};
+pub use rollout::{
+    Beginning, FleetIsBusy, Hold, Promotion, Rollouts, RolloutsParts, Sharing, Shown as ShownRollout, UnderWay,
 };
 pub use steps::{Hands, Reload, steps};
 pub use ways::{Ways, WaysParts, Wish};

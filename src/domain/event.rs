@@ -27,6 +27,10 @@ pub enum EventKind {
     /// After a restart of agentd.
     OperationResumed,
     OperationEnded,
+    RolloutBegun,
+    /// Its worth changed: better, same, worse.
+    RolloutJudged,
+    RolloutEnded,
 }
 
 /// One thing that happened. `seq` is given by the store; 0 before it is stored.

@@ -30,6 +30,7 @@ mod quotas;
 mod readers;
 mod readiness;
 mod releases;
+mod rollouts;
 #[cfg(test)]
 mod scratch;
 mod sessions;
@@ -56,4 +57,5 @@ pub(crate) use proof::{HASTY, PROGRAM, prove_flawed};
 pub use quotas::{QuotaHour, Reserved};
 #[cfg(test)]
 pub(crate) use scratch::{Flaw, act, lose_event, open_flawed};
+pub use rollouts::RolloutMove;
 pub use sessions::HashedSession;

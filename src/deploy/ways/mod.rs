@@ -2,4 +2,4 @@
 mod plan;
 mod service;
 
-pub use service::{Ways, WaysParts, Wish};
+pub use service::{RESOURCE, Ways, WaysParts, Wish};

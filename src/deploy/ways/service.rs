@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::watch;
 
 /// What nothing else may change while a release is changed.
-const RESOURCE: &str = "fleet";
+pub const RESOURCE: &str = "fleet";
 /// Operations that are looked at for what a step takes.
 const REMEMBERED: u32 = 50;
 
@@ -124,7 +124,10 @@ impl Ways {
             unproved: wish.unproved,
             agents_without_artifact: to.iter().flat_map(without_artifact).collect(),
         };
-        let outline = plan::outline(&facts);
+        let mut outline = plan::outline(&facts);
+        for candidate in self.0.supervisor.candidates() {
+            outline.doubts.push(format!("{} is tried beside the fleet, and is ended first", candidate.id));
+        }
         let course = Course {
             kind: wish.kind,
             from: from.as_ref().map(|from| from.release.id),

@@ -1,0 +1,37 @@
+//! What others have to say of rollouts: who keeps them from being begun, and who will give a candidate work.
+use crate::{
+    agents::Supervisor,
+    domain::{Fault, InstanceId, Share},
+    operations::Operations,
+};
+use futures_util::future::BoxFuture;
+
+/// Whatever keeps rollouts from being begun, and ends those under way. Triggers that pause stand beside `FleetIsBusy`.
+pub trait Hold: Send + Sync {
+    /// Why, completing "because …"; none while nothing is in the way.
+    fn held(&self) -> Option<String>;
+}
+
+/// What gives tasks to instances, once there is a queue of them: a candidate gets a share of its agent's, in steps. While
+/// there is none, a candidate is only probed, and a share that is asked for is refused.
+pub trait Sharing: Send + Sync {
+    /// From now on; 0 % again when the candidate is gone.
+    fn give<'a>(&'a self, candidate: &'a InstanceId, share: Share) -> BoxFuture<'a, Result<(), Fault>>;
+}
+
+/// The fleet is off, or is being brought to a release.
+pub struct FleetIsBusy {
+    pub operations: Operations,
+    pub supervisor: Supervisor,
+}
+
+impl Hold for FleetIsBusy {
+    fn held(&self) -> Option<String> {
+        if self.supervisor.switched_off().is_some() {
+            return Some("the fleet is switched off".into());
+        }
+        let all = self.operations.list(u32::MAX);
+        let open = all.iter().find(|it| it.resource == crate::deploy::ways::RESOURCE && !it.state.is_terminal());
+        open.map(|operation| format!("{} is under way ({})", operation.id, operation.title))
+    }
+}
