@@ -53,10 +53,8 @@ impl Supervisor {
     /// Whether it could run beside the others; nothing is started.
     pub fn check_candidate(&self, candidate: &Candidate) -> Result<Channels, Fault> {
         let plan = self.plan_of(candidate)?;
-        let pings = matches!(
-            &plan.work,
-            Work::Spawn(Launch { channel: Channel::JsonRpc { ping: true }, .. })
-        );
+        let pings =
+            matches!(&plan.work, Work::Spawn(Launch { channel: Channel::JsonRpc { ping: true }, .. }));
         Ok(if pings { Channels::Ping } else { Channels::None })
     }
 

@@ -6,7 +6,9 @@ use super::{
 };
 use crate::{
     config::{AgentSettings, AgentSystem, Settings},
-    domain::{AgentName, AgentState, AgentStatus, Desire, Fault, FaultKind, ProbeRole, ReleaseId, Separation},
+    domain::{
+        AgentName, AgentState, AgentStatus, Desire, Fault, FaultKind, ProbeRole, ReleaseId, Separation,
+    },
 };
 use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 

@@ -10,7 +10,7 @@ pub use releases::{
     ReleasesParts, Reread, Verification,
 };
 pub use rollout::{
-    Beginning, FleetIsBusy, Hold, Promotion, Rollouts, RolloutsParts, Sharing, Shown as ShownRollout, UnderWay,
+    Beginning, FleetIsBusy, Hold, Promotion, Rollouts, RolloutsParts, Sharing, Shown as ShownRollout,
 };
 pub use steps::{Hands, Reload, steps};
 pub use ways::{Ways, WaysParts, Wish};

@@ -80,7 +80,7 @@ pub use release::{
     ReleaseState, ReleasedAgent, ReleasedConfig, ReleasedReadiness, Revision, expendable, plan_move,
     previous_stable,
 };
-pub use rollout::{Rollout, RolloutComparison, RolloutLine, RolloutState, Share, Worth};
+pub use rollout::{Rollout, RolloutBrief, RolloutComparison, RolloutLine, RolloutState, Share, Worth};
 pub use spike::{LEAST_HISTORY, MOST_HISTORY, Spike, SpikeRule, spike};
 pub use status::{DaemonStatus, FleetVerdict, LastValidation, StatusReport, TierStatus};
 pub use store::{Percentiles, StoreStats};

@@ -1,6 +1,6 @@
 //! A rollout: one more copy of an agent runs another release beside what is stable, and the two are compared. Where it
 //! stands, by one table of moves; and how a comparison is told.
-use super::{AgentName, OperationId, Principal, ReleaseId};
+use super::{AgentName, AgentState, InstanceId, OperationId, Principal, ReleaseId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -142,6 +142,16 @@ pub struct RolloutLine {
     /// Why it cannot be told, or is worse.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
+}
+
+/// What the status tells of one under way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RolloutBrief {
+    pub instance: InstanceId,
+    pub release: ReleaseId,
+    pub since: Timestamp,
+    pub state: AgentState,
+    pub worth: Worth,
 }
 
 /// How much of an agent's tasks its candidate is given, in percent. The steps of a gradual rollout.

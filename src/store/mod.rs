@@ -55,7 +55,7 @@ pub use proof::{
 #[cfg(test)]
 pub(crate) use proof::{HASTY, PROGRAM, prove_flawed};
 pub use quotas::{QuotaHour, Reserved};
+pub use rollouts::RolloutMove;
 #[cfg(test)]
 pub(crate) use scratch::{Flaw, act, lose_event, open_flawed};
-pub use rollouts::RolloutMove;
 pub use sessions::HashedSession;

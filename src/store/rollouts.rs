@@ -14,8 +14,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 use std::{collections::BTreeMap, str::FromStr};
 
-const COLUMNS: &str =
-    "id, agent, release, state, by, reason, since, ended_at, why, operation, comparison";
+const COLUMNS: &str = "id, agent, release, state, by, reason, since, ended_at, why, operation, comparison";
 
 /// What a rollout comes to.
 #[derive(Clone, Debug)]
@@ -264,10 +263,10 @@ mod tests {
 
         let store = store.reopen().await;
         let all = store.rollouts(first.agent.into(), 9).await.expect("read");
-        assert_eq!(all.iter().map(|one| (one.id, one.state)).collect::<Vec<_>>(), [
-            (3, RolloutState::Trying),
-            (1, RolloutState::Promoted)
-        ]);
+        assert_eq!(
+            all.iter().map(|one| (one.id, one.state)).collect::<Vec<_>>(),
+            [(3, RolloutState::Trying), (1, RolloutState::Promoted)]
+        );
         let open = store.open_rollouts().await.expect("read");
         assert_eq!(open.iter().map(|one| one.id).collect::<Vec<_>>(), [2, 3]);
         // Three begun, three moves that were made.

@@ -32,7 +32,8 @@ pub async fn fit(parts: &RolloutsParts, agent: &AgentName, id: ReleaseId) -> Res
     if hands.releases.current().await? == Some(id) {
         return Err(refused("it is what runs".into()).hint("try another: `agentctl release list`"));
     }
-    let artifact = release.agents.iter().find(|known| known.name == *agent).and_then(|it| it.artifact.as_ref());
+    let artifact =
+        release.agents.iter().find(|known| known.name == *agent).and_then(|it| it.artifact.as_ref());
     if artifact.is_none() {
         return Err(refused(format!("the release holds no artifact of {agent}"))
             .hint("declare `artifact` for the agent, and create another release"));

@@ -31,7 +31,8 @@ impl Hold for FleetIsBusy {
             return Some("the fleet is switched off".into());
         }
         let all = self.operations.list(u32::MAX);
-        let open = all.iter().find(|it| it.resource == crate::deploy::ways::RESOURCE && !it.state.is_terminal());
+        let open =
+            all.iter().find(|it| it.resource == crate::deploy::ways::RESOURCE && !it.state.is_terminal());
         open.map(|operation| format!("{} is under way ({})", operation.id, operation.title))
     }
 }

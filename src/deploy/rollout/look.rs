@@ -65,7 +65,8 @@ pub fn questions(
     }
     let gated = probes.iter().any(|probe| probe.role != ProbeRole::Liveness);
     if gated && !questions.iter().any(|question| question.gates) {
-        let message = format!("cannot try {}: nothing but its own heartbeat says that it is ready", candidate.name);
+        let message =
+            format!("cannot try {}: nothing but its own heartbeat says that it is ready", candidate.name);
         return Err(Fault::new(FaultKind::Refused, message)
             .hint("declare a probe that can be asked: http, tcp or exec"));
     }

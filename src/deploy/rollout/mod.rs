@@ -12,4 +12,4 @@ mod trial;
 
 pub use hold::{FleetIsBusy, Hold, Sharing};
 pub use promote::Promotion;
-pub use service::{Beginning, Rollouts, RolloutsParts, Shown, UnderWay};
+pub use service::{Beginning, Rollouts, RolloutsParts, Shown};

@@ -109,8 +109,7 @@ impl Rollouts {
                 (RolloutState::Failed, format!("{id} is {}{because}", state.as_str()))
             }
         };
-        let wanted =
-            RolloutMove { id: rollout.id, to, why, operation: Some(id), comparison: None };
+        let wanted = RolloutMove { id: rollout.id, to, why, operation: Some(id), comparison: None };
         let moved = self.0.parts.store.move_rollout(own_act(&rollout), wanted).await;
         self.noted(moved.map(drop).map_err(Fault::from));
     }

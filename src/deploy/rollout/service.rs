@@ -7,14 +7,13 @@ use super::{
 use crate::{
     deploy::{Hands, Ways},
     domain::{
-        Act, AgentName, AgentState, Fault, FaultKind, InstanceId, InstanceStatus, Principal, ReleaseId,
-        Rollout, RolloutComparison, RolloutState, Share, Worth,
+        Act, AgentName, Fault, FaultKind, InstanceStatus, Principal, ReleaseId, Rollout, RolloutBrief,
+        RolloutComparison, RolloutState, Share, Worth,
     },
     errors::Errors,
     operations::Operations,
     store::{RolloutMove, Store},
 };
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -77,16 +76,6 @@ pub struct Shown {
     pub rollout: Rollout,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub candidate: Option<InstanceStatus>,
-}
-
-/// What the status tells of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct UnderWay {
-    pub instance: InstanceId,
-    pub release: ReleaseId,
-    pub since: Timestamp,
-    pub state: AgentState,
-    pub worth: Worth,
 }
 
 impl Rollouts {
@@ -169,14 +158,14 @@ impl Rollouts {
     }
 
     /// From memory: what the status may ask once a second.
-    pub fn under_way(&self) -> Vec<UnderWay> {
+    pub fn under_way(&self) -> Vec<RolloutBrief> {
         let candidates = self.0.parts.hands.supervisor.candidates();
         let trials = self.trials();
         let of = |under: &Under| {
             let agent = &under.rollout.agent;
             let status = candidates.iter().find(|it| it.id.agent == *agent)?;
             let seen = under.shown.lock().unwrap_or_else(PoisonError::into_inner);
-            Some(UnderWay {
+            Some(RolloutBrief {
                 instance: status.id.clone(),
                 release: under.rollout.release,
                 since: under.rollout.since,
