@@ -43,7 +43,11 @@ impl Actor {
                 .category(FaultCategory::Agent)
                 .severity(FaultSeverity::Critical)
                 .retryable(false)
-                .hint(format!("mend the cause, then `agentctl agent start {}`", self.id().agent));
+                .hint(if self.id().is_candidate() {
+                    "what is stable is not touched; `agentctl rollout show` has the end of it".to_owned()
+                } else {
+                    format!("mend the cause, then `agentctl agent start {}`", self.id().agent)
+                });
         self.fails("agent.latch", fault);
     }
 

@@ -171,17 +171,24 @@ fn a_candidate_that_is_as_good_is_promoted_and_one_that_was_not_compared_is_not(
     );
     // Beside the fleet, and not of it.
     let status = daemon.ctl(["status"]).exits(0);
-    assert!(status.stdout.contains("rollout: orders/candidate of r-2 is ready"), "{status}");
+    assert!(status.stdout.contains("rollout: orders/candidate of r-2 is ready, tried for"), "{status}");
     let listed = daemon.ctl(["agent", "show", "orders", "-o", "json"]).exits(0).json();
     assert_eq!(listed["agent"]["instances"].as_array().map(Vec::len), Some(1), "{listed:#}");
     assert_ne!(shown(&daemon)["candidate"]["port"], instance(&daemon, "orders")["port"]);
-    let report = daemon.ctl(["validate", "--only", "AO-001", "-o", "json"]).json();
-    assert_eq!(report["findings"][0]["outcome"], "pass", "{report:#}");
+    daemon.ctl(["rollout", "start", "billing", "--to", "r-2"]).exits(0);
+    assert!(eventually(|| daemon.marked().iter().any(|(_, instance)| instance == "billing/candidate")));
+    let report = daemon.ctl(["validate", "--only", "AO-001,AO-002", "-o", "json"]).json();
+    for finding in report["findings"].as_array().expect("findings") {
+        assert_eq!(finding["outcome"], "pass", "a candidate was counted or asked: {finding:#}");
+    }
     assert!(report.to_string().contains("a rollout is under way: orders/candidate of r-2"), "{report:#}");
     let held = daemon.ctl(["release", "delete", "r-2", "--yes"]).exits(6);
     assert!(held.stderr.contains("r-2"), "{held}");
     daemon.ctl(["config", "reload"]).exits(0);
     assert_eq!((candidates(&daemon).len(), pid(&daemon)), (1, before), "a reload touched it");
+    let tried = candidates(&daemon);
+    daemon.ctl(["agent", "restart", "orders", "billing", "--wait"]).exits(0);
+    assert_eq!(candidates(&daemon), tried, "the end of what is stable was its end");
 
     // The comparison stands in nobody's way now; that nothing was validated does.
     let unproved = promote(&daemon, false);
@@ -197,6 +204,9 @@ fn a_candidate_that_is_as_good_is_promoted_and_one_that_was_not_compared_is_not(
     up(&daemon);
     assert_eq!(instance(&daemon, "orders")["release"], "r-2");
     assert_eq!(candidates(&daemon), Vec::<i32>::new());
+    // The other one could not be had beside a deployment.
+    let other = daemon.ctl(["rollout", "show", "billing", "-o", "json"]).json();
+    assert_eq!(other["state"], "failed", "{other:#}");
     let again = daemon.ctl(["rollout", "abort", "orders"]).exits(7);
     assert!(again.stderr.contains("promoted"), "{again}");
     let audited = daemon.ctl(["audit", "list", "-o", "json"]).exits(0).stdout;
@@ -310,6 +320,8 @@ fn a_deployment_that_is_taken_back_fails_it_and_one_that_outlives_agentd_is_foll
     assert!(compared(&daemon), "{:#}", shown(&daemon));
     let promoted = ["rollout", "promote", "orders", "--unproved", "--reason", "x", "--yes", "--detach"];
     daemon.ctl(promoted).exits(0);
+    let busy = start(&daemon, "r-2").exits(6);
+    assert!(busy.stderr.contains("is under way"), "{busy}");
     daemon.kill();
     daemon.launch();
     let why = ends(&daemon, "promoted");

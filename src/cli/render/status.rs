@@ -103,7 +103,7 @@ fn rollouts(text: &mut String, report: &StatusReport) {
     for rollout in &report.rollouts {
         let _ = writeln!(
             text,
-            "rollout: {} of {} is {} since {}, {} against what is stable",
+            "rollout: {} of {} is {}, tried for {}, {} against what is stable",
             rollout.instance,
             rollout.release,
             rollout.state.as_str(),

@@ -90,12 +90,11 @@ impl Rollouts {
             let all = self.0.parts.operations.list(u32::MAX);
             all.into_iter().find(|it| it.title == title && it.begun_at >= rollout.since).map(|it| it.id)
         };
-        match rollout.operation.or_else(begun) {
-            Some(operation) => self.follow(rollout, operation).await,
-            None => {
-                let why = "agentd ended before the deployment was begun".into();
-                self.noted(self.end_by_itself(&rollout, RolloutState::Failed, why, None).await);
-            }
+        if let Some(operation) = rollout.operation.or_else(begun) {
+            self.follow(rollout, operation).await;
+        } else {
+            let why = "agentd ended before the deployment was begun".into();
+            self.noted(self.end_by_itself(&rollout, RolloutState::Failed, why, None).await);
         }
     }
 

@@ -203,7 +203,7 @@ impl Rollouts {
         if let Some(under) = under {
             under.stop.cancel();
             let _ = timeout(PATIENCE, under.task).await;
-            comparison = under.shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            comparison.clone_from(&under.shown.lock().unwrap_or_else(PoisonError::into_inner));
         }
         let rollout = self.show(agent).await?.rollout;
         if rollout.state == RolloutState::Trying {
@@ -220,7 +220,7 @@ impl Rollouts {
             return Shown { rollout, candidate: None };
         }
         if let Some(under) = self.trials().get(&rollout.agent) {
-            rollout.comparison = under.shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            rollout.comparison.clone_from(&under.shown.lock().unwrap_or_else(PoisonError::into_inner));
         }
         let candidate = self.0.parts.hands.supervisor.candidate(&rollout.agent);
         Shown { rollout, candidate }
