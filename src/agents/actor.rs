@@ -344,7 +344,7 @@ impl Actor {
             if let Some(streams) = self.streams.take() {
                 streams.discard();
             }
-            self.shared.board.remove(&self.id.agent, self.id.index);
+            self.shared.board.remove(&self.id);
             let _ = done.send(());
             return true;
         }

@@ -41,15 +41,20 @@ pub fn current_release(releases: &Path) -> Result<Option<ReleaseId>, Fault> {
     }
 }
 
-/// None for an agent without an artifact. What is in a release may be read by the agent's user and nobody else's.
+/// None for an agent without an artifact; of `pinned`, or of the release that runs. What is in a release may be read by the agent's user and nobody else's.
 pub fn code_of(
     agent: &AgentSettings,
     releases: &Path,
     user: Option<(u32, u32)>,
+    pinned: Option<ReleaseId>,
 ) -> Result<Option<Code>, Fault> {
     let Some(source) = &agent.artifact else { return Ok(None) };
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let Some(release) = current_release(releases)? else {
+    let release = match pinned {
+        Some(release) => Some(release),
+        None => current_release(releases)?,
+    };
+    let Some(release) = release else {
         return Ok(Some(Code { dir: absolute(source), release: None }));
     };
     // By the release's own name and not through the link: that one may lead elsewhere a moment later.
@@ -87,17 +92,23 @@ mod tests {
         let home = tempfile::tempdir().expect("a directory");
         let (releases, source) = (home.path().join("releases"), home.path().join("orders"));
         let with = agent(Some(&source));
-        assert_eq!(code_of(&agent(None), &releases, None).expect("asked"), None);
-        let before = code_of(&with, &releases, None).expect("resolved");
+        assert_eq!(code_of(&agent(None), &releases, None, None).expect("asked"), None);
+        let before = code_of(&with, &releases, None, None).expect("resolved");
         assert_eq!(before, Some(Code { dir: source, release: None }));
 
         fs::create_dir_all(releases.join("r-3/orders")).expect("made");
         symlink("r-3", releases.join(CURRENT)).expect("linked");
-        let after = code_of(&with, &releases, None).expect("resolved").expect("code");
+        let after = code_of(&with, &releases, None, None).expect("resolved").expect("code");
         assert_eq!((after.dir, after.release), (releases.join("r-3/orders"), Some(ReleaseId(3))));
+        // A candidate runs its own release, and no other where that is not there.
+        fs::create_dir_all(releases.join("r-4/orders")).expect("made");
+        let pinned = |release| code_of(&with, &releases, None, Some(ReleaseId(release)));
+        let code = pinned(4).expect("resolved").expect("code");
+        assert_eq!((code.dir, code.release), (releases.join("r-4/orders"), Some(ReleaseId(4))));
+        assert!(pinned(5).expect_err("started").message.contains("not in release r-5"));
         // An agent that the release knows nothing of is not started from somewhere else.
         let stranger = AgentSettings { name: "billing".parse().expect("a name"), ..with };
-        let fault = code_of(&stranger, &releases, None).expect_err("started");
+        let fault = code_of(&stranger, &releases, None, None).expect_err("started");
         assert!(fault.message.contains("not in release r-3"), "{fault}");
     }
 

@@ -38,6 +38,8 @@ impl Supervisor {
     pub(super) async fn stop_in_order(&self, end: Instant) {
         // Dependents have until then to go first; the rest is kept for those that they kept waiting.
         let courtesy = courtesy(end);
+        // Beside the fleet, and not needed by any of it.
+        self.end_candidates(courtesy).await;
         // Everything must be dead a little before, so that it can be verified.
         let by = end - end.saturating_duration_since(Instant::now()).mul_f64(0.1);
         let (names, dependents) = self.roster().dependents();

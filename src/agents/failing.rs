@@ -43,7 +43,11 @@ impl Actor {
                 .category(FaultCategory::Agent)
                 .severity(FaultSeverity::Critical)
                 .retryable(false)
-                .hint(format!("mend the cause, then `agentctl agent start {}`", self.id().agent));
+                .hint(if self.id().is_candidate() {
+                    "what is stable is not touched; `agentctl rollout show` has the end of it".to_owned()
+                } else {
+                    format!("mend the cause, then `agentctl agent start {}`", self.id().agent)
+                });
         self.fails("agent.latch", fault);
     }
 
@@ -70,7 +74,9 @@ impl Actor {
         self.fails("agent.record", fault);
     }
 
+    /// A candidate is there to be found wanting: it costs nobody anything.
     fn fails(&self, operation: &str, fault: Fault) {
+        let fault = if self.id().is_candidate() { fault.severity(FaultSeverity::Low) } else { fault };
         self.errors().record(Failure::new(operation, fault).of(self.id()));
     }
 }

@@ -3,6 +3,7 @@ mod actor;
 mod adopt;
 mod apply;
 mod artifact;
+mod candidate;
 pub mod cgroup;
 pub mod child;
 pub mod crash;
@@ -46,6 +47,7 @@ mod usage;
 mod users;
 
 pub use artifact::{CURRENT, current_release};
+pub use candidate::{Candidate, Channels};
 pub use supervisor::{ApplyReport, LogQuery, Supervisor, SupervisorParts};
 pub use usage::{Usage, used_by, used_by_fleet};
 pub use users::AgentUsers;

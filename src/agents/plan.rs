@@ -6,7 +6,9 @@ use super::{
 };
 use crate::{
     config::{AgentSettings, AgentSystem, Settings},
-    domain::{AgentName, AgentState, AgentStatus, Desire, Fault, FaultKind, ProbeRole, Separation},
+    domain::{
+        AgentName, AgentState, AgentStatus, Desire, Fault, FaultKind, ProbeRole, ReleaseId, Separation,
+    },
 };
 use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
@@ -22,6 +24,17 @@ pub struct Plan {
     pub probed: bool,
     /// In the manifest and not switched off.
     pub enabled: bool,
+    /// Of the one that runs another release beside the replicas.
+    pub candidacy: Option<Candidacy>,
+}
+
+/// What a candidate has that a replica has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidacy {
+    /// Whose artifact it runs, whichever is current.
+    pub release: ReleaseId,
+    /// What `{index}` stands for: that of one more replica.
+    pub index: u32,
 }
 
 impl Plan {
@@ -113,6 +126,7 @@ pub fn plans(
             settings: agent.clone(),
             work,
             user,
+            candidacy: None,
         };
         plan.check_replicas(agent.replicas).map_err(|fault| Fault { kind: FaultKind::Config, ..fault })?;
         Ok(Arc::new(plan))
@@ -122,7 +136,7 @@ pub fn plans(
 
 /// SHA-256 over what a process is started with. What only the supervisor goes by (probes, replicas, policy, timeouts)
 /// is left out.
-fn digest(agent: &AgentSettings, user: Option<(u32, u32)>) -> Result<String, Fault> {
+pub fn digest(agent: &AgentSettings, user: Option<(u32, u32)>) -> Result<String, Fault> {
     let parts = (1, &agent.name, &agent.kind, &agent.options, &agent.limits, user);
     let text = match &agent.artifact {
         None => serde_json::to_string(&parts),

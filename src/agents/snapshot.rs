@@ -1,9 +1,9 @@
 //! The fleet as others see it. An actor replaces the one `AgentStatus` it changed; the slice over all agents is made
 //! when somebody reads, so that a whole fleet changing state costs each agent once.
 use super::needs::Needs;
-use crate::domain::{AgentName, AgentState, AgentStatus, FleetSnapshot, InstanceStatus};
+use crate::domain::{AgentName, AgentState, AgentStatus, FleetSnapshot, InstanceId, InstanceStatus};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::watch;
@@ -18,6 +18,8 @@ pub struct Board {
 struct Inner {
     order: Vec<AgentName>,
     agents: HashMap<AgentName, Arc<AgentStatus>>,
+    /// Beside the fleet: nobody counts them among it or waits for them.
+    candidates: BTreeMap<AgentName, InstanceStatus>,
     version: u64,
     read: FleetSnapshot,
 }
@@ -57,6 +59,9 @@ impl Board {
 
     /// The present status of one instance. Ignored for an agent that is not in the roster.
     pub fn put(&self, status: InstanceStatus) {
+        if status.id.is_candidate() {
+            return self.change(|inner| drop(inner.candidates.insert(status.id.agent.clone(), status)));
+        }
         let name = status.id.agent.clone();
         self.edit(&name, |instances| {
             match instances.binary_search_by_key(&status.id.index, |old| old.id.index) {
@@ -66,8 +71,16 @@ impl Board {
         });
     }
 
-    pub fn remove(&self, agent: &AgentName, index: u32) {
-        self.edit(agent, |instances| instances.retain(|instance| instance.id.index != index));
+    pub fn remove(&self, id: &InstanceId) {
+        if id.is_candidate() {
+            return self.change(|inner| drop(inner.candidates.remove(&id.agent)));
+        }
+        self.edit(&id.agent, |instances| instances.retain(|instance| instance.id != *id));
+    }
+
+    /// By agent.
+    pub fn candidates(&self) -> Vec<InstanceStatus> {
+        self.lock().candidates.values().cloned().collect()
     }
 
     fn edit(&self, name: &AgentName, edit: impl FnOnce(&mut Vec<InstanceStatus>)) {
@@ -134,7 +147,7 @@ fn why_down(agent: &AgentStatus) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{InstanceId, Separation};
+    use crate::domain::Separation;
     use AgentState as S;
 
     fn name(text: &str) -> AgentName {
@@ -206,6 +219,24 @@ mod tests {
         assert!(Arc::ptr_eq(&after.agents, &board.snapshot().agents), "nothing changed, nothing is rebuilt");
         let order: Vec<_> = after.instances().map(|(_, instance)| instance.id.to_string()).collect();
         assert_eq!(order, ["b/0", "b/1", "a/0"]);
+    }
+
+    #[test]
+    fn a_candidate_is_beside_the_fleet_and_not_of_it() {
+        let board = Board::new();
+        board.set_roster(vec![agent("a")]);
+        board.put(instance("a", 0, S::Ready));
+        let id = InstanceId::candidate(name("a"));
+        board.put(InstanceStatus { id: id.clone(), ..instance("a", 0, S::CrashLooping) });
+        let fleet = board.snapshot();
+        assert_eq!((fleet.instances().count(), fleet.agents[0].state), (1, S::Ready));
+        assert!(board.needs.down().is_empty(), "what depends on the agent was told of its candidate");
+        assert_eq!(board.candidates().len(), 1);
+        board.put(instance("a", 0, S::Failed));
+        board.put(InstanceStatus { id: id.clone(), ..instance("a", 0, S::Ready) });
+        assert!(board.needs.down().contains_key("a"), "a candidate stood in for what is down");
+        board.remove(&id);
+        assert_eq!((board.candidates().len(), board.snapshot().instances().count()), (0, 1));
     }
 
     #[test]

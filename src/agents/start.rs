@@ -56,7 +56,7 @@ pub async fn prepare(
     let artifact = code.as_ref().map(|code| code.dir.to_string_lossy());
     let slots = Slots {
         name: id.agent.as_str(),
-        index: id.index,
+        index: plan.candidacy.map_or(id.index, |candidacy| candidacy.index),
         port,
         agentctl: &agentctl,
         artifact: artifact.as_deref(),
@@ -102,7 +102,8 @@ pub async fn prepare(
 
 /// What an agent without an artifact gets is nothing; one whose artifact is not where it should be does not start.
 fn code_of(shared: &Shared, plan: &Plan) -> Result<Option<Code>, Refusal> {
-    artifact::code_of(&plan.settings, &shared.paths.releases, plan.user)
+    let release = plan.candidacy.map(|candidacy| candidacy.release);
+    artifact::code_of(&plan.settings, &shared.paths.releases, plan.user, release)
         .map_err(|fault| Refusal::Failed(CrashClass::Configuration, fault))
 }
 
@@ -194,6 +195,9 @@ fn given(
         ("AGENTD_REPORT_SOCKET".into(), shared.paths.report_socket.clone().into_os_string()),
     ];
     environment.extend(port.map(|port| ("AGENTD_PORT".into(), port.to_string().into())));
+    // For a program that takes work by itself: as a candidate it can leave that to the others.
+    let release = plan.candidacy.map(|candidacy| candidacy.release.to_string());
+    environment.extend(release.map(|release| ("AGENTD_CANDIDATE".into(), release.into())));
     environment
 }
 

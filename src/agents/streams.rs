@@ -113,7 +113,7 @@ fn listen(listener: Listener) -> mpsc::Sender<String> {
 
 /// stdin, stdout and stderr of an instance. `@` is in no agent's name.
 pub fn fifos(paths: &Paths, id: &InstanceId) -> (PathBuf, PathBuf, PathBuf) {
-    let fifo = |end: &str| paths.fifos.join(format!("{}@{}.{end}", id.agent, id.index));
+    let fifo = |end: &str| paths.fifos.join(format!("{}.{end}", stem(id)));
     (fifo("in"), fifo("out"), fifo("err"))
 }
 
@@ -138,5 +138,10 @@ pub fn tail(paths: &Paths, id: &InstanceId, lines: usize) -> Result<(Vec<String>
 
 /// The live log of an instance.
 fn log(paths: &Paths, id: &InstanceId) -> PathBuf {
-    paths.agent_logs.join(format!("{}@{}.log", id.agent, id.index))
+    paths.agent_logs.join(format!("{}.log", stem(id)))
+}
+
+/// `orders@0`
+fn stem(id: &InstanceId) -> String {
+    id.to_string().replace('/', "@")
 }

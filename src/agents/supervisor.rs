@@ -2,6 +2,7 @@
 use super::{
     actor::{Handle, Order},
     adopt::{self, Inheritance},
+    candidate::Candidates,
     cgroup::CgroupTree,
     child::become_subreaper,
     ending::end_unwanted,
@@ -9,7 +10,7 @@ use super::{
     procfs,
     reaper::reap_in_background,
     roster::{self, Agent, Roster},
-    runtime,
+    rpc, runtime,
     shared::Shared,
     streams,
     switch::Switch,
@@ -74,6 +75,7 @@ pub struct Supervisor(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) shared: Arc<Shared>,
     roster: Mutex<Roster>,
+    pub(super) candidates: Mutex<Candidates>,
     /// One change of the fleet at a time.
     pub(super) turn: Semaphore,
 }
@@ -109,7 +111,8 @@ impl Supervisor {
         };
         let heirs = adopt::inherit(kept.instances, &marked, find, &shared);
 
-        let inner = Inner { shared, roster: Mutex::new(Roster::new(settings)), turn: Semaphore::new(1) };
+        let roster = Mutex::new(Roster::new(settings));
+        let inner = Inner { shared, roster, candidates: Mutex::default(), turn: Semaphore::new(1) };
         let supervisor = Self(Arc::new(inner));
         supervisor.populate(plans, desires, heirs);
         reap_in_background(&supervisor.0);
@@ -142,7 +145,7 @@ impl Supervisor {
 
     /// What health saw of an instance. Void if `generation` is not its present one.
     pub fn observe(&self, instance: &InstanceId, generation: u64, observation: Observation) {
-        if let Ok(handle) = self.roster().instance(instance) {
+        if let Ok(handle) = self.handle_of(instance) {
             handle.desk.tell(generation, observation);
         }
     }
@@ -197,21 +200,34 @@ impl Supervisor {
         params: Value,
         deadline: Duration,
     ) -> Result<Value, Fault> {
-        let handle = self.roster().instance(instance)?.clone();
+        self.channel_of(instance)?.request(method, params, deadline).await
+    }
+
+    /// Any answer will do, an error too.
+    pub async fn ping(&self, instance: &InstanceId, deadline: Duration) -> Result<(), Fault> {
+        self.channel_of(instance)?.ping(deadline).await
+    }
+
+    fn channel_of(&self, instance: &InstanceId) -> Result<rpc::Channel, Fault> {
+        let handle = self.handle_of(instance)?;
         let channel = handle.channel.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let channel = channel.ok_or_else(|| {
+        channel.ok_or_else(|| {
             Fault::new(
                 FaultKind::Unavailable,
                 format!("cannot ask {instance}: it is not a running process agent"),
             )
             .hint("`agentctl status` shows its kind and state")
-        })?;
-        channel.request(method, params, deadline).await
+        })
     }
 
     /// The last lines of an instance's log, oldest first, and where the live file is so that it can be followed.
     pub fn logs(&self, query: &LogQuery) -> Result<(Vec<String>, PathBuf), Fault> {
-        self.roster().instance(&query.instance)?;
+        // What a candidate said is there when it is gone; that is when it is wanted.
+        if query.instance.is_candidate() {
+            self.roster().agent(&query.instance.agent)?;
+        } else {
+            self.roster().instance(&query.instance)?;
+        }
         streams::tail(&self.0.shared.paths, &query.instance, query.lines)
     }
 

@@ -30,6 +30,7 @@ mod quickstart;
 mod release;
 mod report;
 mod rollback;
+mod rollout;
 mod status;
 mod system;
 mod tail;
@@ -78,6 +79,7 @@ commands! {
     Release => release,
     Deploy => deploy,
     Rollback => rollback,
+    Rollout => rollout,
     Audit => audit,
     Operation => operation,
     Backup => backup,

@@ -3,7 +3,7 @@ use crate::{
     cli::{CliError, Ctl, Exit, confirm, one_line},
     config::AgentSystem,
     daemon::{App, Route},
-    domain::{Audited, Caller, Fault, FaultKind, Permission, SwitchedOff},
+    domain::{Audited, Caller, Fault, FaultKind, InstanceId, Permission, SwitchedOff},
     protocol::{Endpoint, Verb},
 };
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,9 @@ pub struct Standing {
     pub switched_off: Option<SwitchedOff>,
     /// Processes of the fleet that are alive.
     pub alive: usize,
+    /// Candidates of rollouts that were ended first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates_ended: Vec<InstanceId>,
 }
 
 struct Show;
@@ -111,8 +114,9 @@ async fn handle_off(app: App, caller: Caller, request: OffRequest) -> Result<Sta
         return Err(Fault::usage(message).hint("--reason \"answers are wrong since 14:10, OPS-17\""));
     }
     let off = SwitchedOff { at: app.clock.now(), by: Some(caller.principal), reason: reason.to_owned() };
+    let candidates = app.supervisor.candidates().into_iter().map(|candidate| candidate.id).collect();
     app.supervisor.switch_off(off, OFF_WITHIN).await?;
-    let standing = standing(&app).await?;
+    let standing = Standing { candidates_ended: candidates, ..standing(&app).await? };
     if standing.alive > 0 {
         let message = format!("cannot say that the fleet is off: {} of its processes live", standing.alive);
         return Err(Fault::new(FaultKind::Timeout, message)
@@ -135,6 +139,7 @@ async fn standing(app: &App) -> Result<Standing, Fault> {
         agent_system: if on { "on" } else { "off" }.into(),
         switched_off,
         alive: app.supervisor.living().await?.len(),
+        candidates_ended: Vec::new(),
     })
 }
 
@@ -161,6 +166,9 @@ fn shown(standing: &Standing) -> String {
         }
         None if standing.agent_system == "off" => text.push_str(": agent_system in the manifest says so"),
         None => {}
+    }
+    for candidate in &standing.candidates_ended {
+        let _ = write!(text, "\n{candidate} was ended with it");
     }
     let _ = writeln!(text, "\n{} processes of the fleet are alive", standing.alive);
     text

@@ -150,7 +150,12 @@ pub async fn go(ctl: &Ctl, going: Going) -> Result<Exit, CliError> {
         ctl.output.print(&ctl.ui, &begun, |_| format!("{} is under way\n", begun.operation))?;
         return Ok(Exit::Ok);
     }
-    let operation = follow_operation(ctl, begun.operation).await?;
+    follow_way(ctl, begun.operation).await
+}
+
+/// Until it has ended; as -o asks.
+pub async fn follow_way(ctl: &Ctl, id: OperationId) -> Result<Exit, CliError> {
+    let operation = follow_operation(ctl, id).await?;
     match ctl.output {
         Output::Name => ctl.ui.data(&format!("{}\n", operation.id))?,
         output => output.print(&ctl.ui, &operation, |_| render::operation(&ctl.ui, &operation))?,
@@ -158,7 +163,7 @@ pub async fn go(ctl: &Ctl, going: Going) -> Result<Exit, CliError> {
     Ok(render::exit_of_operation(&operation))
 }
 
-fn planned(plan: &WayPlan) -> String {
+pub fn planned(plan: &WayPlan) -> String {
     let release = |id: Option<ReleaseId>| id.map_or_else(|| "none".to_owned(), |id| id.to_string());
     let mut text = match plan.kind {
         WayKind::Immediate => "switch the fleet off".to_owned(),

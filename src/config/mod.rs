@@ -28,6 +28,7 @@ mod rest;
 mod restart;
 mod retention;
 mod roles;
+mod rollout;
 mod schema;
 mod secret;
 mod settings;
@@ -64,6 +65,7 @@ pub use releases::{MigrationSettings, ReleaseSettings};
 pub use restart::{BackoffRange, LatchRule, RestartSettings};
 pub use retention::RetentionSettings;
 pub use roles::{ClientsSettings, EveryClient, RoleSettings};
+pub use rollout::RolloutSettings;
 pub use schema::json_schema;
 pub use secret::{check_reference, is_reference, resolve};
 pub use settings::{

@@ -36,6 +36,8 @@ pub struct RetentionSettings {
     pub drills: Period,
     /// How long it is kept what triggers did, and when they were held; what still stands stays in any case.
     pub triggers: Period,
+    /// How long a rollout is kept after it ended.
+    pub rollouts: Period,
 }
 
 impl Default for RetentionSettings {
@@ -56,6 +58,7 @@ impl Default for RetentionSettings {
             audit: Period::secs(365 * 86400),
             drills: Period::secs(365 * 86400),
             triggers: Period::secs(365 * 86400),
+            rollouts: Period::secs(365 * 86400),
         }
     }
 }

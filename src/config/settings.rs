@@ -3,7 +3,8 @@
 use super::{
     AccessSettings, ApprovalSettings, BackupSettings, CheckSettings, ChecklistSettings, ClientsSettings,
     DependencySettings, ErrorSettings, KeySettings, MetricsSettings, PolicySettings, Quotas, ReleaseSettings,
-    RestartSettings, RetentionSettings, RoleSettings, SessionSettings, TriggerSettings, TriggersSettings,
+    RestartSettings, RetentionSettings, RoleSettings, RolloutSettings, SessionSettings, TriggerSettings,
+    TriggersSettings,
 };
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;
@@ -38,6 +39,7 @@ pub struct Settings {
     pub store: StoreSettings,
     pub retention: RetentionSettings,
     pub releases: ReleaseSettings,
+    pub rollout: RolloutSettings,
     pub backups: BackupSettings,
     pub errors: ErrorSettings,
     pub metrics: MetricsSettings,
@@ -77,6 +79,7 @@ impl Default for Settings {
             store: StoreSettings::default(),
             retention: RetentionSettings::default(),
             releases: ReleaseSettings::default(),
+            rollout: RolloutSettings::default(),
             backups: BackupSettings::default(),
             errors: ErrorSettings::default(),
             metrics: MetricsSettings::default(),

@@ -10,6 +10,7 @@ mod policy;
 mod quotas;
 mod releases;
 mod roles;
+mod rollout;
 mod triggers;
 
 use super::{
@@ -80,6 +81,7 @@ impl Verifier<'_> {
         self.backups();
         self.metrics();
         self.triggers(all);
+        self.rollout();
         for (index, agent) in settings.agents.iter().enumerate() {
             let at = format!("/agent/{index}");
             let whole = !maimed.contains(&at);

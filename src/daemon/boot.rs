@@ -158,7 +158,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
     let beside =
         Beside { paths: &paths, store: &store, errors: &errors, trail: &trail, checklist: &checklist };
-    let Assembled { hands, operations, ways, triggers } = ways::assemble(hands, &beside);
+    let Assembled { hands, operations, ways, triggers, rollouts } = ways::assemble(hands, &beside);
     let app = App {
         settings,
         config_digest,
@@ -180,6 +180,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         operations,
         ways,
         triggers,
+        rollouts,
         backups,
         metrics,
         started_at,

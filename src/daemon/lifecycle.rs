@@ -63,6 +63,7 @@ pub async fn run(plan: Plan, voice: Voice, leashed: bool) -> Result<Ended, Fault
     tracing::info!("ready");
     let watchdog = tokio::spawn(notify::keep_watchdog(app.store.clone(), app.errors.clone()));
     let recovering = tokio::spawn(recover_releases(app.clone()));
+    let rollouts = tokio::spawn(app.rollouts.clone().recover());
     let pruning = tokio::spawn(prune_hourly(app.clone()));
     let triggering = tokio::spawn(app.triggers.clone().watch(app.metrics.looked()));
     let safekeeping = tokio::spawn(app.backups.clone().keep_schedule());
@@ -88,6 +89,7 @@ pub async fn run(plan: Plan, voice: Voice, leashed: bool) -> Result<Ended, Fault
         signals.second_stop().await;
         control.stop();
     };
+    rollouts.abort();
     running.stop(hasten).await;
     watchdog.abort();
     safekeeping.abort();
@@ -112,6 +114,7 @@ impl Running {
         app.note(EventKind::DaemonStopping, format!("pid {}", std::process::id())).await;
         let errors = &app.errors;
         within(STEP * 2, errors, "the operations", app.operations.shutdown()).await;
+        within(STEP * 2, errors, "the rollouts", app.rollouts.shutdown()).await;
         within(STEP * 2, errors, "the metrics", app.metrics.shutdown()).await;
         within(STEP, errors, "the monitor", app.monitor.shutdown()).await;
         stop_agents(&app, deadline, hasten).await;

@@ -168,7 +168,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
     let beside =
         Beside { paths: &paths, store: &store, errors: &errors, trail: &trail, checklist: &checklist };
-    let Assembled { operations, ways, triggers, .. } = ways::assemble(hands, &beside);
+    let Assembled { operations, ways, triggers, rollouts, .. } = ways::assemble(hands, &beside);
     App {
         settings,
         config_digest,
@@ -191,6 +191,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         operations,
         ways,
         triggers,
+        rollouts,
         backups,
         metrics,
         control: Control::default(),

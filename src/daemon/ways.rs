@@ -4,9 +4,9 @@ use super::{App, manifest::kept_from_agents};
 use crate::{
     auth::Trail,
     backups::Backups,
-    config::Paths,
+    config::{Paths, Settings},
     deploy::{
-        Hands, Releases, Reload, Ways, WaysParts,
+        FleetIsBusy, Hands, Paused, Releases, Reload, Rollouts, RolloutsParts, Ways, WaysParts,
         checklist::Checklists,
         steps,
         triggers::{Triggers, TriggersParts},
@@ -88,6 +88,7 @@ pub struct Assembled {
     pub operations: Operations,
     pub ways: Ways,
     pub triggers: Triggers,
+    pub rollouts: Rollouts,
 }
 
 /// Every step that a journal may name is known here. What was open goes on once all that steps may reach is there.
@@ -120,7 +121,18 @@ pub fn assemble(hands: Hands, beside: &Beside<'_>) -> Assembled {
         errors: errors.clone(),
         clock: hands.clock.clone(),
     });
-    Assembled { hands, operations, ways, triggers }
+    // What keeps candidates away is named here; nothing shares tasks with them yet.
+    let busy = FleetIsBusy { operations: operations.clone(), supervisor: hands.supervisor.clone() };
+    let rollouts = Rollouts::new(RolloutsParts {
+        hands: Arc::clone(&hands),
+        operations: operations.clone(),
+        ways: ways.clone(),
+        store: store.clone(),
+        errors: errors.clone(),
+        holds: vec![Arc::new(busy), Arc::new(Paused(store.clone()))],
+        sharing: None,
+    });
+    Assembled { hands, operations, ways, triggers, rollouts }
 }
 
 pub struct Configuration(App);
@@ -146,10 +158,15 @@ impl Reload for Configuration {
         })
     }
 
-    fn check(&self, file: &Path) -> Result<(), Fault> {
+    fn read(&self, file: &Path) -> Result<Arc<Settings>, Fault> {
         let fresh = (self.0.reloader.reread)(Some(file))?;
         let place = self.0.config_file.as_deref();
-        place.map_or(Ok(()), |place| kept_from_agents(place, &fresh.settings))
+        place.map_or(Ok(()), |place| kept_from_agents(place, &fresh.settings))?;
+        Ok(fresh.settings)
+    }
+
+    fn check(&self, file: &Path) -> Result<(), Fault> {
+        self.read(file).map(drop)
     }
 
     fn start_anew(&self) {

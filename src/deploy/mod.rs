@@ -1,6 +1,7 @@
 //! Releases and the ways between them: what one is made of, what must hold before it, and the way back.
 pub mod checklist;
 mod releases;
+mod rollout;
 mod steps;
 pub mod triggers;
 mod ways;
@@ -8,6 +9,9 @@ mod ways;
 pub use releases::{
     AgentChange, AgentDiff, Before, Copied, Creation, Fresh, Preview, ReleaseDiff, ReleaseEntry, Releases,
     ReleasesParts, Reread, Verification,
+};
+pub use rollout::{
+    Beginning, FleetIsBusy, Hold, Paused, Promotion, Rollouts, RolloutsParts, Sharing, Shown as ShownRollout,
 };
 pub use steps::{Hands, RESTORE, Reload, steps};
 pub use ways::{Ways, WaysParts, Wish};

@@ -34,6 +34,10 @@ pub enum EventKind {
     /// Nothing is done by itself any more: a rollback failed, was refused, or did not help.
     TriggerStopped,
     TriggersHeld,
+    RolloutBegun,
+    /// Its worth changed: better, same, worse.
+    RolloutJudged,
+    RolloutEnded,
 }
 
 /// One thing that happened. `seq` is given by the store; 0 before it is stored.

@@ -23,6 +23,7 @@ mod quantity;
 mod readiness;
 mod reading;
 mod release;
+mod rollout;
 #[cfg(test)]
 pub mod sample;
 mod spike;
@@ -80,6 +81,7 @@ pub use release::{
     ReleaseState, ReleasedAgent, ReleasedConfig, ReleasedReadiness, Revision, expendable, plan_move,
     previous_stable,
 };
+pub use rollout::{Rollout, RolloutBrief, RolloutComparison, RolloutLine, RolloutState, Share, Worth};
 pub use spike::{LEAST_HISTORY, MOST_HISTORY, Spike, SpikeRule, spike};
 pub use status::{DaemonStatus, FleetVerdict, LastValidation, StatusReport, TierStatus};
 pub use store::{Percentiles, StoreStats};

@@ -51,7 +51,8 @@ impl fmt::Display for AgentName {
     }
 }
 
-/// One running copy of an agent: `orders/0`, `orders/1` … written as text everywhere.
+/// One running copy of an agent: `orders/0`, `orders/1` …, and `orders/candidate` beside them while a release is tried.
+/// Written as text everywhere.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct InstanceId {
@@ -63,7 +64,20 @@ impl InstanceId {
     pub fn new(agent: AgentName, index: u32) -> Self {
         Self { agent, index }
     }
+
+    /// The one that runs another release beside the agent's replicas. It is none of them.
+    pub fn candidate(agent: AgentName) -> Self {
+        Self { agent, index: CANDIDATE }
+    }
+
+    pub fn is_candidate(&self) -> bool {
+        self.index == CANDIDATE
+    }
 }
+
+/// No replica has it: there are at most 1000.
+const CANDIDATE: u32 = u32::MAX;
+const CANDIDATE_WORD: &str = "candidate";
 
 impl FromStr for InstanceId {
     type Err = String;
@@ -71,7 +85,11 @@ impl FromStr for InstanceId {
     /// `orders` alone means `orders/0`.
     fn from_str(text: &str) -> Result<Self, String> {
         let (agent, index) = text.split_once('/').unwrap_or((text, "0"));
-        let index = index.parse().map_err(|_| format!("`{}` is not AGENT/NUMBER", text.escape_debug()))?;
+        let index = match index.parse() {
+            _ if index == CANDIDATE_WORD => CANDIDATE,
+            Ok(index) if index != CANDIDATE => index,
+            _ => return Err(format!("`{}` is not AGENT/NUMBER", text.escape_debug())),
+        };
         Ok(Self { agent: agent.parse()?, index })
     }
 }
@@ -92,6 +110,9 @@ impl From<InstanceId> for String {
 
 impl fmt::Display for InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_candidate() {
+            return f.pad(&format!("{}/{CANDIDATE_WORD}", self.agent));
+        }
         f.pad(&format!("{}/{}", self.agent, self.index))
     }
 }
@@ -135,5 +156,10 @@ mod tests {
         assert_eq!((id.agent.as_str(), id.index, id.to_string().as_str()), ("orders", 3, "orders/3"));
         assert_eq!("orders".parse::<InstanceId>().map(|id| id.index), Ok(0));
         assert!("orders/x".parse::<InstanceId>().is_err());
+        let candidate = InstanceId::candidate(id.agent.clone());
+        assert_eq!(candidate.to_string(), "orders/candidate");
+        assert!(candidate.is_candidate() && !id.is_candidate());
+        assert_eq!("orders/candidate".parse(), Ok(candidate));
+        assert!("orders/4294967295".parse::<InstanceId>().is_err(), "two ways to write one");
     }
 }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use super::{
-    AgentState, AgentStatus, BreakerStatus, ErrorAlarm, Interval, ProbeStatus, RunId, Separation, StoreStats,
-    SwitchedOff, Verdict,
+    AgentState, AgentStatus, BreakerStatus, ErrorAlarm, Interval, ProbeStatus, RolloutBrief, RunId,
+    Separation, StoreStats, SwitchedOff, Verdict,
 };
 
 /// The verdict line: is the fleet well right now? Never says "ready to ship": that is `validate`'s to say.
@@ -75,6 +75,9 @@ pub struct StatusReport {
     /// Breakers that let no calls pass.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open_breakers: Vec<BreakerStatus>,
+    /// Candidates that are tried beside the fleet; none of them is counted above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rollouts: Vec<RolloutBrief>,
     pub store: StoreStats,
     pub last_validation: Option<LastValidation>,
     /// Errors that spike or came back; absent while there are none.

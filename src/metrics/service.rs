@@ -232,6 +232,7 @@ impl Metrics {
             let Some(sum) = summed(slots.into_iter().map(|(_, summary)| summary)) else { continue };
             let label = |name: &str| kept.series.labels.0.get(name).cloned().unwrap_or_default();
             let (agent, instance) = (label("agent"), label("instance"));
+            let agent = if agent.is_empty() { label("candidate") } else { agent };
             let of = used.entry((agent.clone(), instance.clone())).or_insert_with(|| Used {
                 agent,
                 instance,

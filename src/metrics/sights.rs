@@ -117,13 +117,15 @@ impl Rooms {
 
     fn agents(&self, sights: &mut Vec<Sight>) {
         let used = used_by_fleet(self.supervisor.fleet_id());
-        let fleet = self.supervisor.snapshot();
-        for (agent, instance) in fleet.instances() {
+        let (fleet, candidates) = (self.supervisor.snapshot(), self.supervisor.candidates());
+        // What is asked of an agent is never answered by its candidate: that has a label of its own.
+        let of_fleet = fleet.instances().map(|(_, instance)| ("agent", instance));
+        for (label, instance) in of_fleet.chain(candidates.iter().map(|instance| ("candidate", instance))) {
             if instance.state == AgentState::Disabled {
                 continue;
             }
             let id = instance.id.to_string();
-            let labels = || Labels::of([("agent", agent.name.as_str()), ("instance", &id)]);
+            let labels = || Labels::of([(label, instance.id.agent.as_str()), ("instance", &id)]);
             let ready = f64::from(u8::from(instance.state == AgentState::Ready));
             sights.push(Sight::level(AGENT_READY, labels(), ready));
             let restarts = f64::from(instance.restarts);

@@ -31,6 +31,7 @@ mod readers;
 mod readiness;
 mod releases;
 mod replace;
+mod rollouts;
 #[cfg(test)]
 mod scratch;
 mod sessions;
@@ -58,6 +59,7 @@ pub use proof::{
 pub(crate) use proof::{HASTY, PROGRAM, prove_flawed};
 pub use quotas::{QuotaHour, Reserved};
 pub use replace::{Phase as ReplacePhase, Replacement, Replacing, needed as needed_to_replace};
+pub use rollouts::RolloutMove;
 #[cfg(test)]
 pub(crate) use scratch::{Flaw, act, lose_event, open_flawed};
 pub use sessions::HashedSession;

@@ -54,6 +54,7 @@ impl Store {
         let oldest_approval = from_time(self.before(retention.approvals)).unwrap_or(i64::MIN);
         let oldest_error = from_time(self.before(retention.errors)).unwrap_or(i64::MIN);
         let oldest_drill = from_time(self.before(retention.drills)).unwrap_or(i64::MIN);
+        let oldest_rollout = from_time(self.before(retention.rollouts)).unwrap_or(i64::MIN);
         let oldest_hour = self.before(retention.quotas).as_second().div_euclid(3600);
         vec![
             ("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ?1 LIMIT ?2)", oldest_event),
@@ -138,6 +139,10 @@ impl Store {
                 "DELETE FROM drills WHERE id IN (SELECT id FROM drills
                  WHERE id <= (SELECT max(id) FROM drills) - ?1 ORDER BY id LIMIT ?2)",
                 most_rows.into(),
+            ),
+            (
+                "DELETE FROM rollouts WHERE id IN (SELECT id FROM rollouts WHERE ended_at < ?1 LIMIT ?2)",
+                oldest_rollout,
             ),
         ]
     }
@@ -231,6 +236,7 @@ mod tests {
             audit: Period::secs(3600),
             drills: Period::secs(3600),
             triggers: Period::secs(3600),
+            rollouts: Period::secs(3600),
         }
     }
 

@@ -27,6 +27,7 @@ mod quotas;
 mod releases;
 mod reports;
 mod roles;
+mod rollout;
 mod saboteurs;
 mod soak;
 mod support;

@@ -25,6 +25,7 @@ pub fn status(report: &StatusReport, ui: &Ui, wide: bool) -> String {
         text.push('\n');
         text.push_str(&tiers(report).render(width));
     }
+    rollouts(&mut text, report);
     agents(&mut text, report, ui, wide);
     probes(&mut text, report, width);
     foot(&mut text, report);
@@ -95,6 +96,21 @@ fn tiers(report: &StatusReport) -> Table {
         table.row([vec!["total".to_owned()], figures(all, &sum)].concat());
     }
     table
+}
+
+/// Beside the fleet, and so beside its table.
+fn rollouts(text: &mut String, report: &StatusReport) {
+    for rollout in &report.rollouts {
+        let _ = writeln!(
+            text,
+            "rollout: {} of {} is {}, tried for {}, {} against what is stable",
+            rollout.instance,
+            rollout.release,
+            rollout.state.as_str(),
+            age(rollout.since, report.at),
+            rollout.worth
+        );
+    }
 }
 
 fn agents(text: &mut String, report: &StatusReport, ui: &Ui, wide: bool) {

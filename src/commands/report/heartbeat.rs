@@ -46,6 +46,10 @@ pub fn routes() -> Vec<Route> {
 
 async fn handle(app: App, caller: Caller, request: Request) -> Result<Reply, Fault> {
     speaks_for(&caller, &request.instance)?;
+    // A candidate may say that it is alive; whether it is, its rollout asks.
+    if request.instance.is_candidate() && app.supervisor.candidate(&request.instance.agent).is_some() {
+        return Ok(Reply {});
+    }
     app.monitor.heartbeat(&request.instance)?;
     Ok(Reply {})
 }

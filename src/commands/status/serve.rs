@@ -83,6 +83,7 @@ async fn handle(app: App, _caller: Caller, request: Request) -> Result<StatusRep
         probes: count_probes(&probes),
         failing_probes: not_passing(probes, most),
         open_breakers: open_breakers(&app),
+        rollouts: app.rollouts.under_way(),
         store,
         last_validation,
         errors: app.errors.alarm().await,

@@ -201,7 +201,9 @@ impl Releases {
     pub(super) fn in_use(&self) -> BTreeMap<ReleaseId, u32> {
         let mut used = BTreeMap::new();
         let fleet = self.inner.parts.supervisor.snapshot();
-        for release in fleet.instances().filter_map(|(_, instance)| instance.release) {
+        let candidates = self.inner.parts.supervisor.candidates();
+        let instances = fleet.instances().map(|(_, instance)| instance).chain(&candidates);
+        for release in instances.filter_map(|instance| instance.release) {
             *used.entry(release).or_default() += 1;
         }
         used

@@ -42,6 +42,9 @@ pub trait Reload: Send + Sync {
     /// Brings the fleet to what the file says now.
     fn reload(&self) -> BoxFuture<'_, Result<(), Fault>>;
 
+    /// What a file would come to, if it was taken; it blocks.
+    fn read(&self, file: &Path) -> Result<Arc<Settings>, Fault>;
+
     /// Whether a file would be taken; it blocks.
     fn check(&self, file: &Path) -> Result<(), Fault>;
 

@@ -164,7 +164,10 @@ impl Ways {
             paused,
             held,
         };
-        let outline = plan::outline(&facts);
+        let mut outline = plan::outline(&facts);
+        for candidate in self.0.supervisor.candidates() {
+            outline.doubts.push(format!("{} is tried beside the fleet, and is ended first", candidate.id));
+        }
         let course = Course {
             kind: wish.kind,
             from: from.as_ref().map(|from| from.release.id),

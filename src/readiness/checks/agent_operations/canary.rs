@@ -22,6 +22,8 @@ use tokio::time::Instant;
 
 /// How long an agent may take to answer; how fast it should is for PF-003 to say.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// Beyond the last replica that there can be, and no candidate either.
+const NOBODY: u32 = 1_000_000;
 /// How many are asked at once.
 const AT_ONCE: usize = 16;
 
@@ -40,7 +42,7 @@ pub async fn answers(evidence: &Evidence) -> Found {
 async fn asked(supervisor: &Supervisor, instances: &[InstanceId], deadline: Duration) -> Found {
     let Some(first) = instances.first() else { return Found::error("nobody was asked") };
     let mut stranger = first.clone();
-    stranger.index = u32::MAX;
+    stranger.index = NOBODY;
     let refused = supervisor.request(&stranger, "ping", Value::Null, deadline).await;
     let asks = instances.iter().cloned().map(|id| async move {
         let started = Instant::now();

@@ -19,7 +19,11 @@ const TOLD: usize = 30;
 pub async fn ready(evidence: &Evidence) -> Found {
     let system_off =
         evidence.settings.agent_system == AgentSystem::Off || evidence.supervisor.switched_off().is_some();
-    compared(&evidence.settings.agents, evidence.fleet(), system_off)
+    let found = compared(&evidence.settings.agents, evidence.fleet(), system_off);
+    evidence.supervisor.candidates().iter().fold(found, |found, candidate| {
+        let of = candidate.release.map(|release| format!(" of {release}")).unwrap_or_default();
+        found.seen(format!("a rollout is under way: {}{of}, which is not counted", candidate.id))
+    })
 }
 
 fn compared(agents: &[AgentSettings], fleet: &FleetSnapshot, system_off: bool) -> Found {

@@ -40,7 +40,8 @@ fn judge(events: &[Event], since: Timestamp, cut_off: bool) -> Found {
     let mut restarts: BTreeMap<&InstanceId, u32> = BTreeMap::new();
     let mut latched: Vec<&InstanceId> = Vec::new();
     for event in events {
-        let Some(id) = &event.instance else { continue };
+        // A candidate is there to be found wanting.
+        let Some(id) = event.instance.as_ref().filter(|id| !id.is_candidate()) else { continue };
         match event.kind {
             EventKind::AgentExited => drop(ended.insert(id, true)),
             // Somebody's wish; what comes after is a start.
