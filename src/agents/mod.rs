@@ -46,6 +46,8 @@ mod usage;
 mod users;
 
 pub use artifact::{CURRENT, current_release};
+pub use order::layers;
 pub use supervisor::{ApplyReport, LogQuery, Supervisor, SupervisorParts};
+pub use switch::Switch;
 pub use usage::{Usage, used_by, used_by_fleet};
 pub use users::AgentUsers;

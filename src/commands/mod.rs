@@ -30,6 +30,7 @@ mod quickstart;
 mod release;
 mod report;
 mod rollback;
+mod runbook;
 mod status;
 mod system;
 mod tail;
@@ -78,6 +79,7 @@ commands! {
     Release => release,
     Deploy => deploy,
     Rollback => rollback,
+    Runbook => runbook,
     Audit => audit,
     Operation => operation,
     Backup => backup,
@@ -117,6 +119,7 @@ impl Cli {
         let shows_report = match &self.command {
             Command::Validate(args) => args.shows_report(),
             Command::DeployCheck(args) => args.shows_report(),
+            Command::Runbook(_) => runbook::Args::shows(ctl.output),
             _ => false,
         };
         if ctl.output.is_of_reports() && !shows_report {

@@ -38,6 +38,7 @@ pub const APPROVABLE: &[&str] = &[
     "releases/create",
     "releases/delete",
     "sessions/revoke",
+    "system/limited",
     "system/off",
     "system/on",
     "waivers/add",

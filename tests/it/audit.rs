@@ -93,6 +93,7 @@ fn every_route_that_changes_something_leaves_its_row() {
         ("attestations/revoke", r#"{"id":1}"#),
         ("readiness/run", r#"{"only":["CF-002"]}"#),
         ("system/off", r#"{"reason":"a drill"}"#),
+        ("system/limited", r#"{"clients":["user:7"],"reason":"a drill"}"#),
         ("system/on", "{}"),
         ("releases/create", "{}"),
         ("releases/bless", r#"{"id":"r-1"}"#),
