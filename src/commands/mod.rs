@@ -24,6 +24,7 @@ mod error;
 mod generate;
 mod help_topics;
 mod init;
+mod manual;
 mod metrics;
 mod operation;
 mod quickstart;

@@ -152,7 +152,8 @@ async fn handle_limit(app: App, caller: Caller, request: LimitRequest) -> Result
     clients.sort();
     clients.dedup();
     if clients.is_empty() || clients.len() > MOST_CLIENTS {
-        let message = format!("cannot limit the fleet to {} clients: name 1 to {MOST_CLIENTS}", clients.len());
+        let message =
+            format!("cannot limit the fleet to {} clients: name 1 to {MOST_CLIENTS}", clients.len());
         return Err(Fault::usage(message).hint("`agentctl system off` takes no work of anybody"));
     }
     app.supervisor.limit(Limited { at: app.clock.now(), by: caller.principal, reason, clients }).await?;

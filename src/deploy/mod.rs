@@ -8,5 +8,5 @@ pub use releases::{
     AgentChange, AgentDiff, Before, Copied, Creation, Fresh, Preview, ReleaseDiff, ReleaseEntry, Releases,
     ReleasesParts, Reread, Verification,
 };
-pub use steps::{Hands, Reload, steps};
-pub use ways::{Ways, WaysParts, Wish};
+pub use steps::{Hands, Reload, steps, title as step_title};
+pub use ways::{Ways, WaysParts, Wish, every_step};

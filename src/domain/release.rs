@@ -183,6 +183,11 @@ pub struct Migration {
     pub down: Vec<String>,
     /// There is no way back from `up`.
     pub irreversible: bool,
+    /// What is run before the first start of this content on a machine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prepare: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unprepare: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

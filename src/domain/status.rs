@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use super::{
-    AgentState, AgentStatus, BreakerStatus, ErrorAlarm, Interval, Limited, ProbeStatus, RunId, Separation, StoreStats,
-    SwitchedOff, Verdict,
+    AgentState, AgentStatus, BreakerStatus, ErrorAlarm, Interval, Limited, ProbeStatus, RunId, Separation,
+    StoreStats, SwitchedOff, Verdict,
 };
 
 /// The verdict line: is the fleet well right now? Never says "ready to ship": that is `validate`'s to say.

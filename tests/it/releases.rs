@@ -198,10 +198,14 @@ fn an_artifact_and_its_place_in_the_options_go_together() {
         ("up = [\"x\"]", "has no way back"),
         ("down = [\"x\"]", "there is no `up`"),
         ("up = [\"x\"]\ndown = [\"y\"]\nirreversible = true", "is not `irreversible`"),
+        ("unprepare = [\"x\"]", "there is no `prepare`"),
+        ("prepare = [\"\"]", "names no program"),
         ("up = [\"x\", \"env:TOKEN\"]\nirreversible = true", "visible to every user"),
     ] {
         let answer = check(&format!("{MANIFEST}\n[releases.migration]\n{migration}\n")).exits(2);
         assert!(answer.stderr.contains(said), "{migration}: {answer}");
     }
     check(&format!("{MANIFEST}\n[releases.migration]\nup = [\"x\"]\ndown = [\"y\"]\n")).exits(0);
+    check(&format!("{MANIFEST}\n[releases.migration]\nprepare = [\"x\"]\nunprepare = [\"y\"]\n")).exits(0);
+    check(&format!("{MANIFEST}\n[releases.migration]\nprepare = [\"x\"]\n")).exits(0);
 }

@@ -29,7 +29,9 @@ pub async fn page(app: &App, settings: &Settings, declared: &AgentSettings) -> R
         Some(status) => book.add(stands(status, at)),
         None => book.cannot_know("its state", "the supervisor does not know it yet"),
     }
-    book.add(probes(app, |target| of(target, name.as_str()) || declared.depends_on.iter().any(|need| need == target)));
+    book.add(probes(app, |target| {
+        of(target, name.as_str()) || declared.depends_on.iter().any(|need| need == target)
+    }));
     errors(app, &mut book, name.as_str(), at).await;
     if let Some(status) = status {
         output(app, &mut book, status).await;
@@ -45,7 +47,8 @@ pub fn page_of_dependency(
     declared: &DependencySettings,
 ) -> Result<Runbook, Fault> {
     let (at, name) = (app.clock.now(), declared.name.as_str());
-    let mut book = Runbook::new(format!("dependency/{name}"), format!("dependency {name}"), Source::Daemon, at);
+    let mut book =
+        Runbook::new(format!("dependency/{name}"), format!("dependency {name}"), Source::Daemon, at);
     book.add(probes(app, |target| target == name));
     book.add(declared::dependency(settings, declared));
     let mut section = Section::new("To look, and to act");
@@ -146,7 +149,10 @@ fn commands(name: &str, status: Option<&AgentStatus>) -> Section {
         section.command(format!("agentctl agent logs {} -f", first.id), "what it prints");
     }
     section
-        .command(format!("agentctl agent restart {name}"), "stop and start it; returns when it is ready, or says why not")
+        .command(
+            format!("agentctl agent restart {name}"),
+            "stop and start it; returns when it is ready, or says why not",
+        )
         .command(format!("agentctl agent stop {name}"), "returns when nothing of it is alive; stays down")
         .command(format!("agentctl agent start {name}"), "also after it was given up");
     section

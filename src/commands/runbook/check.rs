@@ -6,7 +6,12 @@ use crate::{
 };
 use jiff::Timestamp;
 
-pub fn page(check: &CheckInfo, found: Option<(&Finding, Timestamp)>, source: Source, at: Timestamp) -> Runbook {
+pub fn page(
+    check: &CheckInfo,
+    found: Option<(&Finding, Timestamp)>,
+    source: Source,
+    at: Timestamp,
+) -> Runbook {
     let title = format!("{}  {}", check.id, check.title);
     let mut book = Runbook::new(format!("check/{}", check.id), title, source, at);
     let mut what = Section::new("What it is");
@@ -32,7 +37,10 @@ pub fn page(check: &CheckInfo, found: Option<(&Finding, Timestamp)>, source: Sou
             last.fact("evidence", line);
         }
         last.some("hint", finding.hint.as_deref());
-        last.some("waived", finding.waived.as_ref().map(|_| "somebody answers for it: `agentctl waiver list`"));
+        last.some(
+            "waived",
+            finding.waived.as_ref().map(|_| "somebody answers for it: `agentctl waiver list`"),
+        );
         book.add(last);
     }
     let mut act = Section::new("To type");

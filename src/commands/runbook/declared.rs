@@ -89,7 +89,10 @@ fn what(settings: &Settings, agent: &AgentSettings) -> Section {
         .some("user", agent.user.as_deref())
         .some("artifact", agent.artifact.as_ref().map(|path| path.display().to_string()))
         .some("limits", limits(&agent.limits))
-        .fact("start and stop", format!("ready within {}, TERM to KILL {}", agent.start_timeout, agent.stop_timeout))
+        .fact(
+            "start and stop",
+            format!("ready within {}, TERM to KILL {}", agent.start_timeout, agent.stop_timeout),
+        )
         .fact("restart", restart(agent));
     section
 }
@@ -108,7 +111,8 @@ fn restart(agent: &AgentSettings) -> String {
 fn probes(agent: &AgentSettings) -> Section {
     let mut section = Section::new("Its probes, and what their failure means");
     for probe in Supervisor::probes_of(agent) {
-        let ProbeSettings { name, role, kind, every, deadline, failure_threshold, success_threshold, .. } = &probe;
+        let ProbeSettings { name, role, kind, every, deadline, failure_threshold, success_threshold, .. } =
+            &probe;
         let (word, means) = role_of(*role);
         section.fact(
             name,

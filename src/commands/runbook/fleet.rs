@@ -10,7 +10,7 @@ use crate::{
     daemon::App,
     deploy::{ReleaseEntry, Wish},
     domain::{
-        BackupStanding, Caller, ErrorFilter, Fault, FleetVerdict, Finding, OperationState, OperationSummary,
+        BackupStanding, Caller, ErrorFilter, Fault, Finding, FleetVerdict, OperationState, OperationSummary,
         Outcome, ProbeStatus, ReleaseState, Report, StatusReport, WayKind, WayPlan,
     },
 };
@@ -24,7 +24,8 @@ pub async fn page(app: App, caller: Caller) -> Result<Runbook, Fault> {
     let title = format!("the fleet of {}", settings.environment);
     let mut book = Runbook::new("fleet".into(), title, Source::Daemon, at);
     let asked = status::Request { all: false, most: MOST };
-    let standing = known(&mut book, "how it stands", status::handle(app.clone(), caller.clone(), asked)).await;
+    let standing =
+        known(&mut book, "how it stands", status::handle(app.clone(), caller.clone(), asked)).await;
     let last = async { Ok(app.store.last_full_report(settings.environment.clone()).await?) };
     let report = known(&mut book, "the last validation", last).await.flatten();
     if let Some(standing) = &standing {
@@ -111,7 +112,10 @@ fn wrong(standing: &StatusReport, report: Option<&Report>, at: Timestamp) -> Sec
     for agent in standing.agents.iter().take(MOST) {
         let why = agent.instances.iter().find_map(|instance| instance.reason.as_deref());
         let state = agent.state.as_str();
-        section.fact(agent.name.as_str(), format!("{state}: {} (the supervisor)", why.unwrap_or("no reason given")));
+        section.fact(
+            agent.name.as_str(),
+            format!("{state}: {} (the supervisor)", why.unwrap_or("no reason given")),
+        );
         section.command(format!("agentctl runbook {}", agent.name), "what it is, and what to do about it");
     }
     for probe in standing.failing_probes.iter().take(MOST) {
@@ -121,9 +125,9 @@ fn wrong(standing: &StatusReport, report: Option<&Report>, at: Timestamp) -> Sec
         let name = format!("breaker of {}", breaker.name);
         section.fact(name, breaker.why.as_deref().unwrap_or("open: no calls pass"));
     }
-    let bad = |finding: &&Finding| matches!(finding.outcome, Outcome::Fail | Outcome::Error | Outcome::Timeout);
-    let findings: Vec<&Finding> =
-        report.iter().flat_map(|report| &report.findings).filter(bad).collect();
+    let bad =
+        |finding: &&Finding| matches!(finding.outcome, Outcome::Fail | Outcome::Error | Outcome::Timeout);
+    let findings: Vec<&Finding> = report.iter().flat_map(|report| &report.findings).filter(bad).collect();
     for finding in findings.iter().take(MOST) {
         let text = format!("{}: {} (the last validation)", finding.outcome.as_str(), finding.summary);
         section.fact(&finding.id, text);
@@ -161,7 +165,8 @@ fn way(plan: &WayPlan) -> Section {
         WayKind::Immediate => Section::new("To switch it off at once"),
         _ => Section::new("To go back to the release that was good"),
     };
-    let release = |id: Option<crate::domain::ReleaseId>| id.map_or_else(|| "none".into(), |id| id.to_string());
+    let release =
+        |id: Option<crate::domain::ReleaseId>| id.map_or_else(|| "none".into(), |id| id.to_string());
     if plan.kind != WayKind::Immediate {
         section.fact("from and to", format!("{} to {}", release(plan.from), release(plan.to)));
     }
@@ -187,7 +192,10 @@ fn way(plan: &WayPlan) -> Section {
         (_, Some(to)) if plan.against.is_empty() => {
             section
                 .command(format!("agentctl rollback plan --to {to}"), "look first: nothing is done")
-                .command(format!("agentctl rollback run --to {to} {why}"), "go back, verified; else as it was");
+                .command(
+                    format!("agentctl rollback run --to {to} {why}"),
+                    "go back, verified; else as it was",
+                );
         }
         _ => {
             section.command("agentctl rollback plan", "would be refused now: it says why");
@@ -214,10 +222,9 @@ fn of_releases(releases: &[ReleaseEntry], strays: &[String], at: Timestamp) -> S
     for stray in strays.iter().take(MOST) {
         section.fact("doubtful", stray);
     }
-    section.command("agentctl release list", "all of them").command(
-        "agentctl release diff A B",
-        "what would be another if B took the place of A",
-    );
+    section
+        .command("agentctl release list", "all of them")
+        .command("agentctl release diff A B", "what would be another if B took the place of A");
     section
 }
 
@@ -254,7 +261,10 @@ fn of_backups(standing: &BackupStanding, at: Timestamp) -> Section {
     });
     section
         .fact("newest that is sound", newest.unwrap_or_else(|| "none: what is lost is lost".into()))
-        .fact("last drill", drill.unwrap_or_else(|| "never: nobody knows whether they can be restored".into()))
+        .fact(
+            "last drill",
+            drill.unwrap_or_else(|| "never: nobody knows whether they can be restored".into()),
+        )
         .command("agentctl backup create --note WHY", "make one now")
         .command("agentctl backup drill", "try the newest out, in scratch")
         .command("agentctl backup restore ID --to DIR", "unpack one; the running state is not touched");

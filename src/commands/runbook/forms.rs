@@ -57,7 +57,9 @@ fn origin(book: &Runbook) -> String {
     let at = book.at.strftime("%Y-%m-%d %H:%M:%SZ");
     match book.source {
         Source::Daemon => format!("as agentd knows it, {at}"),
-        Source::Manifest => format!("agentd did not answer: from the manifest and what lies on the disk, {at}"),
+        Source::Manifest => {
+            format!("agentd did not answer: from the manifest and what lies on the disk, {at}")
+        }
     }
 }
 

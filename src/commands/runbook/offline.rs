@@ -45,8 +45,14 @@ pub fn book(about: Option<&str>, config: Option<PathBuf>) -> Result<Runbook, Cli
     };
     let mut start = Section::new("Bring the daemon back");
     start
-        .command("agentctl doctor", "look at the machine, the installation and the daemon, and say what to mend")
-        .command("agentctl daemon start", "start agentd; what was under way goes on, agents that live are taken over")
+        .command(
+            "agentctl doctor",
+            "look at the machine, the installation and the daemon, and say what to mend",
+        )
+        .command(
+            "agentctl daemon start",
+            "start agentd; what was under way goes on, agents that live are taken over",
+        )
         .command("agentctl daemon logs", "its last words");
     book.add(start);
     Ok(book)
@@ -87,7 +93,8 @@ fn fleet(settings: &Settings, file: Option<PathBuf>) -> Runbook {
     }
     book.add(agents);
     book.add(declared::people(settings));
-    for what in ["what runs, and how it fares", "releases and how to go back", "backups and drills", "errors"] {
+    for what in ["what runs, and how it fares", "releases and how to go back", "backups and drills", "errors"]
+    {
         book.cannot_know(what, NOT_ASKED);
     }
     book

@@ -111,7 +111,9 @@ mod tests {
         assert!(matches!(subject(&settings, None), Ok(Subject::Fleet)));
         assert!(matches!(subject(&settings, Some("orders")), Ok(Subject::Agent(_))));
         assert!(matches!(subject(&settings, Some("db-001")), Ok(Subject::Check(_))));
-        for (wrong, hint) in [("ordres", "`orders`"), ("db-0001", "`DB-001`"), ("\u{1b}[2J", "agentctl agent list")] {
+        for (wrong, hint) in
+            [("ordres", "`orders`"), ("db-0001", "`DB-001`"), ("\u{1b}[2J", "agentctl agent list")]
+        {
             let Err(fault) = subject(&settings, Some(wrong)) else { panic!("{wrong} is something") };
             assert_eq!(fault.kind, FaultKind::NotFound);
             assert!(fault.hint.as_ref().is_some_and(|told| told.contains(hint)), "{fault:?}");

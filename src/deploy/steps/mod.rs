@@ -4,6 +4,7 @@ mod hands;
 mod migrate;
 mod off;
 mod on;
+mod prepare;
 mod quiescent;
 mod record;
 mod switch;
@@ -19,6 +20,7 @@ pub const TARGET: &str = "target";
 pub const BACKUP: &str = "backup";
 pub const OFF: &str = "off";
 pub const QUIESCENT: &str = "quiescent";
+pub const PREPARE: &str = "prepare";
 pub const MIGRATE_UP: &str = "migrate-up";
 pub const MIGRATE_DOWN: &str = "migrate-down";
 pub const SWITCH: &str = "switch";
@@ -34,6 +36,7 @@ const STEPS: &[(&str, &str, Make)] = &[
     (BACKUP, "Make a backup of what is there now", |hands| Arc::new(backup::Backup(hands))),
     (OFF, "Stop every agent and start none", |hands| Arc::new(off::Off(hands))),
     (QUIESCENT, "Prove that nothing of the fleet is alive", |hands| Arc::new(quiescent::Quiescent(hands))),
+    (PREPARE, "Set up what its first start needs", |hands| Arc::new(prepare::Prepare(hands))),
     (MIGRATE_UP, "Bring the data forward", |hands| Arc::new(migrate::Migrate::up(hands))),
     (MIGRATE_DOWN, "Bring the data back", |hands| Arc::new(migrate::Migrate::down(hands))),
     (SWITCH, "Switch to the release and its configuration", |hands| Arc::new(switch::Switch(hands))),

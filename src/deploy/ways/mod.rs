@@ -2,4 +2,5 @@
 mod plan;
 mod service;
 
+pub use plan::every_step;
 pub use service::{Ways, WaysParts, Wish};

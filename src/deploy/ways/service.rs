@@ -115,6 +115,12 @@ impl Ways {
             Some(id) => Some(releases.get(id).await?.standing),
             None => None,
         };
+        let prepares = match &to {
+            Some(to) if !to.release.migration.prepare.is_empty() => {
+                releases.prepared(to.release.content).await?.is_none()
+            }
+            _ => false,
+        };
         let facts = Facts {
             kind: wish.kind,
             from: from.as_ref(),
@@ -123,6 +129,7 @@ impl Ways {
             validation: self.validation().await?,
             unproved: wish.unproved,
             agents_without_artifact: to.iter().flat_map(without_artifact).collect(),
+            prepares,
         };
         let outline = plan::outline(&facts);
         let course = Course {
