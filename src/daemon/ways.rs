@@ -29,6 +29,7 @@ pub fn hands(parts: &ReadinessParts, releases: &Releases, backups: &Backups) -> 
         settings: parts.settings.clone(),
         releases: releases.clone(),
         backups: backups.clone(),
+        store: parts.store.clone(),
         releases_dir: parts.paths.releases.clone(),
         supervisor: parts.supervisor.clone(),
         monitor: parts.monitor.clone(),

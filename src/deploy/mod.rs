@@ -8,5 +8,5 @@ pub use releases::{
     AgentChange, AgentDiff, Before, Copied, Creation, Fresh, Preview, ReleaseDiff, ReleaseEntry, Releases,
     ReleasesParts, Reread, Verification,
 };
-pub use steps::{Hands, Reload, steps, title as step_title};
+pub use steps::{Hands, Making, Reload, backup_to_make, release_to_make, steps, title as step_title};
 pub use ways::{Ways, WaysParts, Wish, every_step};

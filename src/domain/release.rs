@@ -106,6 +106,9 @@ pub struct Release {
     pub by: Principal,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
+    /// Of the step that made it: by this it knows its own after a crash.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
     pub environment: String,
     /// SHA-256 over all that ships: configuration, artifacts, migration. Alike in two releases that ship the same.
     pub content: Digest,

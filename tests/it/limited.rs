@@ -88,7 +88,10 @@ fn a_limit_outlives_a_rollback_that_starts_the_fleet_again() {
     becomes(&daemon, "orders", "ready");
     asks(&daemon, &shop).exits(6);
     let shown = daemon.ctl(["system", "show", "-o", "json"]).exits(0).json();
-    assert_eq!((&shown["agent_system"], &shown["limited"]["clients"][0]), (&"limited".into(), &"service:billing".into()));
+    assert_eq!(
+        (&shown["agent_system"], &shown["limited"]["clients"][0]),
+        (&"limited".into(), &"service:billing".into())
+    );
 }
 
 #[test]

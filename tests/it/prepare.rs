@@ -70,7 +70,8 @@ fn it_runs_once_for_its_content_and_the_plan_says_so() {
     write(&daemon, &format!("# r-2\n{GOOD}"));
     created(&daemon);
     let planned = steps(&daemon, "r-2");
-    let place = |name: &str| planned.iter().position(|step| step == name).unwrap_or_else(|| panic!("{planned:?}"));
+    let place =
+        |name: &str| planned.iter().position(|step| step == name).unwrap_or_else(|| panic!("{planned:?}"));
     assert!(place("quiescent") < place("prepare") && place("prepare") < place("migrate-up"), "{planned:?}");
     let plan = daemon.ctl(["deploy", "r-2", "--unproved", "--dry-run"]).exits(0);
     assert!(plan.stdout.contains("declares no `unprepare`"), "{plan}");
@@ -106,7 +107,10 @@ fn what_fails_is_unwound_and_taken_away_where_that_is_declared() {
     deploys(&daemon, "r-2").exits(1);
     becomes(&daemon, "orders", "ready");
     assert_eq!(said(&daemon), ["set-up op-2/prepare r-2", "away op-2/prepare/undo"]);
-    assert!(steps(&daemon, "r-2").contains(&"prepare".to_owned()), "what was taken away must be set up again");
+    assert!(
+        steps(&daemon, "r-2").contains(&"prepare".to_owned()),
+        "what was taken away must be set up again"
+    );
 
     // Without `unprepare` it stays, and is not run again.
     declares(&daemon, "");

@@ -64,7 +64,10 @@ fn of_the_fleet_it_says_what_is_wrong_who_says_so_and_how_to_go_back() {
     assert!(fact(&first, "shop").contains("Ann Shop <ann@shop.example.org>; owns orders"), "{first:#}");
     assert!(fact(&first, "nobody").contains("billing, mail"), "{first:#}");
     assert!(fact(&first, "billing").contains("crash-looping"), "{first:#}");
-    assert!(fact(&first, "against").contains("no release to return to"), "nothing was ever stable: {first:#}");
+    assert!(
+        fact(&first, "against").contains("no release to return to"),
+        "nothing was ever stable: {first:#}"
+    );
     assert!(fact(&first, "last drill").contains("never"), "{first:#}");
 
     daemon.ctl(["release", "create", "--note", "first"]).exits(0);
@@ -75,7 +78,10 @@ fn of_the_fleet_it_says_what_is_wrong_who_says_so_and_how_to_go_back() {
     daemon.ctl(["release", "create", "--note", "second"]).exits(0);
     daemon.ctl(["backup", "create"]).exits(0);
     let second = book();
-    assert!(commands(&second).contains(&"agentctl rollback run --to r-1 --reason \"WHY\"".to_owned()), "{second:#}");
+    assert!(
+        commands(&second).contains(&"agentctl rollback run --to r-1 --reason \"WHY\"".to_owned()),
+        "{second:#}"
+    );
     assert!(fact(&second, "stable").starts_with("r-1, "), "{second:#}");
     assert!(fact(&second, "newest that is sound").contains("verified"), "{second:#}");
     assert!(fact(&second, "shop").starts_with("Ann Other"), "the manifest was reloaded: {second:#}");
@@ -94,7 +100,10 @@ fn of_an_agent_it_has_what_it_said_made_harmless_and_who_needs_it() {
     let text = daemon.ctl(["runbook", "billing"]).exits(0);
     assert!(seen && !text.stdout.contains('\u{1b}'), "{text}");
     let markdown = daemon.ctl(["runbook", "billing", "-o", "markdown"]).exits(0).stdout;
-    assert!(markdown.contains("OOPS") && !markdown.contains("<script>") && !markdown.contains("[a](b)"), "{markdown}");
+    assert!(
+        markdown.contains("OOPS") && !markdown.contains("<script>") && !markdown.contains("[a](b)"),
+        "{markdown}"
+    );
     let book = daemon.ctl(["runbook", "billing", "-o", "json"]).exits(0).json();
     assert_eq!((fact(&book, "needs"), fact(&book, "needed by")), ("orders".into(), "mail".into()));
     assert!(fact(&book, "order of start").starts_with("round 2 of 3"), "{book:#}");

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     cli::{CliError, Ctl, Exit, Table, confirm, one_line, render::age},
+    commands::operation::{Made, made},
     domain::{BackupEntry, BackupManifest, Drill, Fault, Part},
 };
 use jiff::Timestamp;
@@ -16,9 +17,16 @@ use std::path::{Path, PathBuf};
 
 pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
     match args.action {
-        Action::Create { note } => {
+        Action::Create { note, detach } => {
             let request = CreateRequest { note: note.unwrap_or_default() };
-            let made = ctl.client.call::<Create>(&request).await?;
+            let begun = ctl.client.call::<Create>(&request).await?;
+            let left = match made(ctl, &begun, detach).await? {
+                Made::Left(left) => left,
+                Made::Later(exit) => return Ok(exit),
+            };
+            let id = serde_json::from_value(left["backup"].clone())
+                .map_err(|error| CliError::Protocol(format!("no backup is named: {error}")))?;
+            let made = ctl.client.call::<Show>(&IdRequest { id }).await?;
             ctl.output.print(&ctl.ui, &made, |_| {
                 let bytes = made.backup.manifest.as_ref().map_or(0, BackupManifest::bytes);
                 let locked =

@@ -8,6 +8,7 @@ use crate::{
     health::Monitor,
     operations::Site,
     resilience::Clock,
+    store::Store,
 };
 use futures_util::future::BoxFuture;
 use std::{
@@ -24,6 +25,7 @@ pub struct Hands {
     pub settings: watch::Receiver<Arc<Settings>>,
     pub releases: Releases,
     pub backups: Backups,
+    pub store: Store,
     pub releases_dir: PathBuf,
     pub supervisor: Supervisor,
     pub monitor: Monitor,

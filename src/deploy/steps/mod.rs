@@ -1,6 +1,9 @@
 //! The steps that deployments and rollbacks are made of. Each can be run again, and undone.
 mod backup;
 mod hands;
+mod make_backup;
+mod make_release;
+mod making;
 mod migrate;
 mod off;
 mod on;
@@ -12,6 +15,9 @@ mod target;
 mod verify;
 
 pub use hands::{Hands, Reload};
+pub use make_backup::blueprint as backup_to_make;
+pub use make_release::blueprint as release_to_make;
+pub use making::Making;
 
 use crate::operations::Step;
 use std::sync::Arc;
@@ -27,6 +33,8 @@ pub const SWITCH: &str = "switch";
 pub const ON: &str = "on";
 pub const VERIFY: &str = "verify";
 pub const RECORD: &str = "record";
+pub const MAKE_RELEASE: &str = "make-release";
+pub const MAKE_BACKUP: &str = "make-backup";
 
 type Make = fn(Arc<Hands>) -> Arc<dyn Step>;
 
@@ -43,6 +51,8 @@ const STEPS: &[(&str, &str, Make)] = &[
     (ON, "Start the agents in order", |hands| Arc::new(on::On(hands))),
     (VERIFY, "Verify that all of it runs, and stays", |hands| Arc::new(verify::Verify(hands))),
     (RECORD, "Record where the releases stand", |hands| Arc::new(record::Record(hands))),
+    (MAKE_RELEASE, "Copy what ships, and record it", |hands| Arc::new(make_release::MakeRelease(hands))),
+    (MAKE_BACKUP, "Copy the state, and read it back", |hands| Arc::new(make_backup::MakeBackup(hands))),
 ];
 
 /// Every step, for the registry of operations.

@@ -210,6 +210,7 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
             by: by.clone(),
             note: String::new(),
+            key: String::new(),
             environment: "dev".into(),
             content: Digest([u8::try_from(id).expect("small"); 32]),
             config: None,
