@@ -258,6 +258,10 @@ impl Backups {
         self.0.closing.cancel();
     }
 
+    pub fn is_closing(&self) -> bool {
+        self.0.closing.is_cancelled()
+    }
+
     pub(super) fn parts(&self) -> &BackupsParts {
         &self.0.parts
     }
@@ -289,7 +293,9 @@ impl Backups {
         cancelled: &CancellationToken,
     ) -> Result<BackupManifest, Fault> {
         let Inner { parts, closing, .. } = &*self.0;
-        let (told, closing, cancelled) = (Arc::clone(tell), closing.clone(), cancelled.clone());
+        // Also where nobody waits for it any more.
+        let (told, closing, cancelled) = (Arc::clone(tell), closing.clone(), cancelled.child_token());
+        let _dropped = cancelled.clone().drop_guard();
         let going = Arc::new(move |done, of| {
             told(Progress { doing: "copying", done, of });
             !closing.is_cancelled() && !cancelled.is_cancelled()

@@ -19,6 +19,7 @@ mod golden;
 mod install;
 mod keys;
 mod limited;
+mod made;
 mod matrix;
 mod metrics;
 mod operations;

@@ -56,6 +56,12 @@ fn said(daemon: &Daemon) -> Vec<String> {
     fs::read_to_string(daemon.path("log")).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
+/// The newest operation: `op-7`.
+fn newest(daemon: &Daemon) -> String {
+    let list = daemon.ctl(["operation", "list", "--limit", "1", "-o", "name"]).exits(0);
+    list.stdout.trim().to_owned()
+}
+
 fn steps(daemon: &Daemon, id: &str) -> Vec<String> {
     let plan = daemon.ctl(["deploy", id, "--unproved", "--dry-run", "-o", "json"]).exits(0).json();
     let steps = plan["steps"].as_array().expect("steps");
@@ -77,8 +83,11 @@ fn it_runs_once_for_its_content_and_the_plan_says_so() {
     assert!(plan.stdout.contains("declares no `unprepare`"), "{plan}");
     let done = deploys(&daemon, "r-2").exits(0);
     assert!(done.stdout.contains("prepare"), "{done}");
-    assert_eq!(said(&daemon), ["set-up op-2/prepare r-2", "up"]);
-    let journal = fs::read_to_string(daemon.path("state/operations/op-2.jsonl")).expect("a journal");
+    let operation = newest(&daemon);
+    let first = format!("set-up {operation}/prepare r-2");
+    assert_eq!(said(&daemon), [&first, "up"]);
+    let journal = daemon.path(&format!("state/operations/{operation}.jsonl"));
+    let journal = fs::read_to_string(journal).expect("a journal");
     assert!(journal.contains(r#""ran":true"#), "{journal}");
 
     daemon.ctl(["rollback", "run", "--yes", "--reason", "a test"]).exits(0);
@@ -87,7 +96,7 @@ fn it_runs_once_for_its_content_and_the_plan_says_so() {
     becomes(&daemon, "orders", "ready");
     assert!(!steps(&daemon, "r-2").contains(&"prepare".to_owned()), "it would be set up twice");
     deploys(&daemon, "r-2").exits(0);
-    assert_eq!(said(&daemon), ["set-up op-2/prepare r-2", "up", "down", "up"]);
+    assert_eq!(said(&daemon), [&first, "up", "down", "up"]);
 
     // What cannot be read is not taken for "never".
     let record = daemon.path("state/prepared.json");
@@ -106,7 +115,8 @@ fn what_fails_is_unwound_and_taken_away_where_that_is_declared() {
     created(&daemon);
     deploys(&daemon, "r-2").exits(1);
     becomes(&daemon, "orders", "ready");
-    assert_eq!(said(&daemon), ["set-up op-2/prepare r-2", "away op-2/prepare/undo"]);
+    let key = format!("{}/prepare", newest(&daemon));
+    assert_eq!(said(&daemon), [format!("set-up {key} r-2"), format!("away {key}/undo")]);
     assert!(
         steps(&daemon, "r-2").contains(&"prepare".to_owned()),
         "what was taken away must be set up again"
@@ -117,7 +127,7 @@ fn what_fails_is_unwound_and_taken_away_where_that_is_declared() {
     created(&daemon);
     deploys(&daemon, "r-3").exits(1);
     becomes(&daemon, "orders", "ready");
-    assert_eq!(said(&daemon).last().map(String::as_str), Some("set-up op-3/prepare r-3"));
+    assert_eq!(said(&daemon).last(), Some(&format!("set-up {}/prepare r-3", newest(&daemon))));
     assert!(!steps(&daemon, "r-3").contains(&"prepare".to_owned()));
 
     // One that fails itself: nothing was switched, and it is tried again the next time.
@@ -127,7 +137,8 @@ fn what_fails_is_unwound_and_taken_away_where_that_is_declared() {
     created(&daemon);
     let failed = deploys(&daemon, "r-4").exits(1);
     assert!(failed.stdout.contains("set-up") && failed.stdout.contains("no table"), "{failed}");
-    assert!(said(&daemon).last().is_some_and(|last| last.starts_with("away op-4")), "{:?}", said(&daemon));
+    let away = format!("away {}/prepare/undo", newest(&daemon));
+    assert_eq!(said(&daemon).last(), Some(&away), "{:?}", said(&daemon));
     becomes(&daemon, "orders", "ready");
     let standing = daemon.ctl(["release", "list", "-o", "json"]).exits(0).json();
     let current = standing["releases"].as_array().expect("a list").iter().find(|one| one["current"] == true);
@@ -145,9 +156,10 @@ fn killed_in_the_middle_it_is_run_again_with_the_same_key_and_killed_after_it_is
         daemon.rewrite(&format!("{MANIFEST}\n[releases.migration]\nprepare = {prepare}\n"));
         write(&daemon, &format!("# {number}\n{GOOD}"));
         created(&daemon);
-        let (release, operation) = (format!("r-{}", number + 2), format!("op-{}", number + 2));
+        let release = format!("r-{}", number + 2);
         let deploy = ["deploy", &release, "--unproved", "--yes", "--detach", "--reason", "a test"];
         daemon.ctl(deploy).exits(0);
+        let operation = newest(&daemon);
         let journal = daemon.path(&format!("state/operations/{operation}.jsonl"));
         let marks = (format!("\"{what}\""), "\"prepare\"");
         let seen = eventually(|| {

@@ -194,7 +194,6 @@ fn killed_before_and_after_every_step_it_ends_verified_on_one_release() {
     deploys(&daemon, "r-2").exits(0);
     let journals = daemon.path("state/operations");
     let steps = ["target", "backup", "off", "quiescent", "switch", "on", "verify", "record"];
-    let mut number = 2;
     for (index, (what, step)) in
         steps.iter().flat_map(|step| [("intended", step), ("done", step)]).enumerate()
     {
@@ -202,7 +201,7 @@ fn killed_before_and_after_every_step_it_ends_verified_on_one_release() {
         let to = if index % 2 == 0 { "r-1" } else { "r-2" };
         let begun =
             daemon.ctl(["rollback", "run", "--to", to, "--yes", "--detach", "--reason", "a test"]).exits(0);
-        number += 1;
+        let number = begun.stdout.trim_start_matches("op-").split(' ').next().expect("a number").to_owned();
         let journal = journals.join(format!("op-{number}.jsonl"));
         let marks = (format!("\"{what}\""), format!("\"{step}\""));
         let seen = eventually(|| {

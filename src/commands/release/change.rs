@@ -4,7 +4,7 @@ use super::{
     show::{created, previewed},
 };
 use crate::{
-    cli::{CliError, Ctl, Exit, confirm},
+    cli::{CliError, Ctl, Exit, Output, confirm},
     commands::{
         operation::{Made, made},
         way::Begun,
@@ -166,7 +166,10 @@ pub async fn create(args: CreateArgs, ctl: &Ctl) -> Result<Exit, CliError> {
     let id: ReleaseId = serde_json::from_value(left["release"].clone())
         .map_err(|error| CliError::Protocol(format!("no release is named: {error}")))?;
     let made = ctl.client.call::<Show>(&IdRequest { id }).await?;
-    ctl.output.print(&ctl.ui, &made, |_| created(&made.release))?;
+    match ctl.output {
+        Output::Name => ctl.ui.data(&format!("{id}\n"))?,
+        output => output.print(&ctl.ui, &made, |_| created(&made.release))?,
+    }
     Ok(Exit::Ok)
 }
 

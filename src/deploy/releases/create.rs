@@ -92,7 +92,9 @@ impl Releases {
         let id = self.next().await?;
         let cancelled = creation.cancelled.clone();
         let release = self.release(id, &gathered, creation, by).await?;
-        let (made, told) = (release.clone(), cancelled.clone());
+        // Also where nobody waits for it any more: agentd ends, and the next start begins anew.
+        let (made, told) = (release.clone(), cancelled.child_token());
+        let _dropped = told.clone().drop_guard();
         let going = move |copied| {
             progress(copied);
             !told.is_cancelled()
