@@ -94,13 +94,12 @@ impl Backups {
         let lock = Lock::of(&settings.backups).await?;
         let Order { by, note, key, cancelled } = order;
         let made = self.made_for(&key).await?;
-        let id = match made {
-            Some(id) => id,
-            None => {
-                let wanted = self.wanted(&settings, (by.clone(), note, key));
-                let made = self.copied(&shelf, &lock, wanted, &tell, &cancelled).await;
-                made.map_err(|fault| if cancelled.is_cancelled() { called_off() } else { fault })?.id
-            }
+        let id = if let Some(id) = made {
+            id
+        } else {
+            let wanted = self.wanted(&settings, (by.clone(), note, key));
+            let made = self.copied(&shelf, &lock, wanted, &tell, &cancelled).await;
+            made.map_err(|fault| if cancelled.is_cancelled() { called_off() } else { fault })?.id
         };
         tell(Progress { doing: "verifying", done: 0, of: 0 });
         let verified = self.look(&shelf, &id, &lock, by).await?;

@@ -53,6 +53,11 @@ fn commands(book: &Value) -> Vec<String> {
     all.map(|command| command["command"].as_str().expect("text").to_owned()).collect()
 }
 
+/// As it can be typed where the socket is not the default one.
+fn typed(daemon: &Daemon, command: &str) -> String {
+    format!("agentctl --socket {} {command}", daemon.socket().display())
+}
+
 #[test]
 fn of_the_fleet_it_says_what_is_wrong_who_says_so_and_how_to_go_back() {
     let daemon = fleet();
@@ -79,7 +84,7 @@ fn of_the_fleet_it_says_what_is_wrong_who_says_so_and_how_to_go_back() {
     daemon.ctl(["backup", "create"]).exits(0);
     let second = book();
     assert!(
-        commands(&second).contains(&"agentctl rollback run --to r-1 --reason \"WHY\"".to_owned()),
+        commands(&second).contains(&typed(&daemon, "rollback run --to r-1 --reason \"WHY\"")),
         "{second:#}"
     );
     assert!(fact(&second, "stable").starts_with("r-1, "), "{second:#}");
@@ -87,7 +92,11 @@ fn of_the_fleet_it_says_what_is_wrong_who_says_so_and_how_to_go_back() {
     assert!(fact(&second, "shop").starts_with("Ann Other"), "the manifest was reloaded: {second:#}");
 
     let text = daemon.ctl(["runbook", "-o", "text"]).exits(0);
-    assert!(text.stdout.contains("  $ agentctl rollback run --mode immediate --reason \"WHY\"\n"), "{text}");
+    assert!(
+        text.stdout
+            .contains(&format!("  $ {}\n", typed(&daemon, "rollback run --mode immediate --reason \"WHY\""))),
+        "{text}"
+    );
     let markdown = daemon.ctl(["runbook", "-o", "markdown"]).exits(0);
     assert!(markdown.stdout.starts_with("# the fleet of dev\n"), "{markdown}");
     daemon.ctl(["runbook", "-o", "sarif"]).exits(2);
@@ -109,7 +118,7 @@ fn of_an_agent_it_has_what_it_said_made_harmless_and_who_needs_it() {
     assert!(fact(&book, "order of start").starts_with("round 2 of 3"), "{book:#}");
     assert!(fact(&book, "restart").contains("given up after 2 in 1m"), "{book:#}");
     assert!(fact(&book, "billing/0 ended").contains("code 3"), "{book:#}");
-    assert!(commands(&book).contains(&"agentctl agent start billing".to_owned()), "{book:#}");
+    assert!(commands(&book).contains(&typed(&daemon, "agent start billing")), "{book:#}");
     let orders = daemon.ctl(["runbook", "orders", "-o", "json"]).exits(0).json();
     assert_eq!(fact(&orders, "through those, by"), "mail");
 
@@ -138,7 +147,15 @@ fn without_a_daemon_it_is_made_of_the_manifest_and_says_what_it_cannot_know() {
     assert_eq!(book["source"], "manifest");
     assert!(fact(&book, "shop").contains("Ann Shop"), "{book:#}");
     assert!(book["unknown"].as_array().expect("a list").len() >= 4, "{book:#}");
-    assert!(commands(&book).contains(&"agentctl daemon start".to_owned()), "{book:#}");
+    assert!(commands(&book).contains(&typed(&daemon, "daemon start")), "{book:#}");
+    assert_eq!(fact(&book, "socket"), daemon.socket().display().to_string());
+    let placed = ask(&["--state-dir", "/var/lib/elsewhere"]).exits(0).json();
+    assert_eq!(fact(&placed, "database"), "/var/lib/elsewhere/agentd.db");
+    assert_eq!(
+        placed["unknown"].as_array().map(Vec::len).unwrap_or_default() + 1,
+        book["unknown"].as_array().map(Vec::len).unwrap_or_default(),
+        "where it is was named: {placed:#}"
+    );
     let agent = ask(&["billing"]).exits(0).json();
     assert_eq!(fact(&agent, "needed by"), "mail");
     assert!(agent["unknown"][0].as_str().expect("text").contains("agentd does not answer"), "{agent:#}");

@@ -36,16 +36,14 @@ pub async fn page(app: &App, settings: &Settings, declared: &AgentSettings) -> R
     if let Some(status) = status {
         output(app, &mut book, status).await;
     }
-    declared::agent(settings, declared).into_iter().for_each(|section| book.add(section));
+    for section in declared::agent(settings, declared) {
+        book.add(section);
+    }
     book.add(commands(name.as_str(), status));
     Ok(book)
 }
 
-pub fn page_of_dependency(
-    app: &App,
-    settings: &Settings,
-    declared: &DependencySettings,
-) -> Result<Runbook, Fault> {
+pub fn page_of_dependency(app: &App, settings: &Settings, declared: &DependencySettings) -> Runbook {
     let (at, name) = (app.clock.now(), declared.name.as_str());
     let mut book =
         Runbook::new(format!("dependency/{name}"), format!("dependency {name}"), Source::Daemon, at);
@@ -56,7 +54,7 @@ pub fn page_of_dependency(
         .command(format!("agentctl breaker show {name}"), "are calls let through, and since when")
         .command("agentctl status", "who is blocked by it");
     book.add(section);
-    Ok(book)
+    book
 }
 
 fn stands(status: &AgentStatus, at: Timestamp) -> Section {

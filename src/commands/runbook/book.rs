@@ -63,6 +63,15 @@ impl Runbook {
         }
     }
 
+    /// What every command begins with, instead of `agentctl` alone.
+    pub fn aim(&mut self, agentctl: &str) {
+        for command in self.sections.iter_mut().flat_map(|section| &mut section.commands) {
+            if let Some(rest) = command.command.strip_prefix("agentctl ") {
+                command.command = bounded(&format!("{agentctl} {rest}"));
+            }
+        }
+    }
+
     pub fn cannot_know(&mut self, what: &str, why: impl AsRef<str>) {
         self.unknown.push(bounded(&format!("{what}: {}", why.as_ref())));
     }

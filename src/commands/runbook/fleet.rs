@@ -18,6 +18,7 @@ use jiff::Timestamp;
 
 /// Of each sort; the rest is counted.
 const MOST: usize = 10;
+const ERRORS: u32 = 10;
 
 pub async fn page(app: App, caller: Caller) -> Result<Runbook, Fault> {
     let (at, settings) = (app.clock.now(), app.settings.borrow().clone());
@@ -42,13 +43,13 @@ pub async fn page(app: App, caller: Caller) -> Result<Runbook, Fault> {
     if let Some((releases, strays)) = known(&mut book, "the releases", app.releases.list()).await {
         book.add(of_releases(&releases, &strays, at));
     }
-    book.add(operations(&app.operations.list(MOST as u32), at));
+    book.add(operations(&app.operations.list(u32::MAX), at));
     if let Some(standing) = known(&mut book, "the backups", app.backups.standing()).await {
         book.add(of_backups(&standing, at));
     }
     let errors = async {
         let rule = app.errors.rule();
-        Ok(app.store.error_groups(ErrorFilter::default(), at, rule, MOST as u32).await?)
+        Ok(app.store.error_groups(ErrorFilter::default(), at, rule, ERRORS).await?)
     };
     if let Some(groups) = known(&mut book, "the errors", errors).await {
         let mut section = Section::new("Errors that are open");
@@ -238,7 +239,7 @@ fn operations(all: &[OperationSummary], at: Timestamp) -> Section {
         let why = one.why.as_ref().map_or_else(String::new, |why| format!(": {}", why.message));
         format!("{}, {}, begun {} ago{why}", one.title, one.state.as_str(), age(one.begun_at, at))
     };
-    for one in all.iter().filter(open) {
+    for one in all.iter().filter(open).take(MOST) {
         section.fact(one.id.to_string(), told(one));
         section.command(format!("agentctl operation show {}", one.id), "its steps, and how they stand");
     }

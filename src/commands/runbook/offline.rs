@@ -15,18 +15,33 @@ use crate::{
 use jiff::Timestamp;
 use std::path::PathBuf;
 
-pub fn book(about: Option<&str>, config: Option<PathBuf>) -> Result<Runbook, CliError> {
-    let loaded = load(&Sources::from_process(config, None), &kinds()).map_err(|problems| {
+/// What was named on the command line, as it was when agentd was started.
+pub struct Given {
+    pub config: Option<PathBuf>,
+    pub state_dir: Option<PathBuf>,
+    pub socket: Option<PathBuf>,
+}
+
+pub fn book(about: Option<&str>, given: Given) -> Result<Runbook, CliError> {
+    let mut sources = Sources::from_process(given.config, None);
+    let named = [("daemon.state_dir", &given.state_dir), ("daemon.socket", &given.socket)];
+    for (key, path) in named {
+        let path = path.as_ref().map(|path| path.display().to_string());
+        sources.flags.extend(path.map(|path| (key.to_owned(), path)));
+    }
+    let loaded = load(&sources, &kinds()).map_err(|problems| {
         Fault::new(FaultKind::Config, problems.to_string())
             .hint("start agentd, or mend the manifest: `agentctl config check` says what is wrong with it")
     })?;
     let settings = &loaded.settings;
     let mut book = match subject(settings, about)? {
-        Subject::Fleet => fleet(settings, loaded.file),
+        Subject::Fleet => fleet(settings, loaded.file, given.state_dir.is_some()),
         Subject::Agent(agent) => {
             let about = format!("agent/{}", agent.name);
             let mut book = new(about, format!("agent {}", agent.name));
-            declared::agent(settings, agent).into_iter().for_each(|section| book.add(section));
+            for section in declared::agent(settings, agent) {
+                book.add(section);
+            }
             book.cannot_know("its state, pid, probes, errors and output", NOT_ASKED);
             book
         }
@@ -64,11 +79,15 @@ fn new(about: String, title: String) -> Runbook {
     Runbook::new(about, title, Source::Manifest, Timestamp::now())
 }
 
-fn fleet(settings: &Settings, file: Option<PathBuf>) -> Runbook {
+fn fleet(settings: &Settings, file: Option<PathBuf>, placed: bool) -> Runbook {
     let mut book = new("fleet".into(), format!("the fleet of {}", settings.environment));
     let paths = Paths::new(settings);
     if file.is_none() {
         book.cannot_know("the configuration", "no manifest was found, so these are the defaults");
+    }
+    if !placed {
+        let why = "these are the manifest's; --state-dir names another that agentd was started with";
+        book.cannot_know("whether it was started with other directories", why);
     }
     book.add(declared::places(settings, &paths, file.as_deref()));
     let mut disk = Section::new("What lies on the disk");

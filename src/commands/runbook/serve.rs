@@ -76,7 +76,7 @@ async fn handle(app: App, caller: Caller, request: Request) -> Result<Runbook, F
     match subject(&settings, request.about.as_deref())? {
         Subject::Fleet => fleet::page(app, caller).await,
         Subject::Agent(declared) => agent::page(&app, &settings, declared).await,
-        Subject::Dependency(declared) => agent::page_of_dependency(&app, &settings, declared),
+        Subject::Dependency(declared) => Ok(agent::page_of_dependency(&app, &settings, declared)),
         Subject::Check(info) => of_check(&app, &settings, &info).await,
     }
 }

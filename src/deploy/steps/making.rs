@@ -62,7 +62,7 @@ impl Making {
 
 /// Work, and what it says meanwhile shown to who follows it.
 pub async fn telling<T>(at: &Site, mut told: watch::Receiver<String>, work: impl Future<Output = T>) -> T {
-    let mut work = std::pin::pin!(work);
+    let mut work = Box::pin(work);
     loop {
         tokio::select! {
             outcome = &mut work => return outcome,
