@@ -48,6 +48,8 @@ mod users;
 
 pub use artifact::{CURRENT, current_release};
 pub use candidate::{Candidate, Channels};
+pub use order::layers;
 pub use supervisor::{ApplyReport, LogQuery, Supervisor, SupervisorParts};
+pub use switch::Switch;
 pub use usage::{Usage, used_by, used_by_fleet};
 pub use users::AgentUsers;

@@ -97,7 +97,7 @@ impl Supervisor {
         let kept = parts.store.kept_of_agents().await?;
         let uids = users::granted(&parts.store, kept.uids, &names, parts.clock.now()).await?;
         let switch = Switch::open(&parts.paths.agent_system);
-        let plans = plan::plans(&settings, &uids, switch.off().is_none())?;
+        let plans = plan::plans(&settings, &uids, switch.thrown().off.is_none())?;
         let desires: BTreeMap<_, _> = kept.desires.into_iter().collect();
         streams::make_directories(&parts.paths)?;
         let (cgroups, marked) = machine

@@ -6,15 +6,31 @@ use super::{
     plan::Plan,
     procfs,
     supervisor::deliver,
+    switch::Thrown,
 };
-use crate::domain::{Fault, SwitchedOff};
+use crate::{
+    config::AgentSystem,
+    domain::{Admission, Fault, Limited, SwitchedOff},
+};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{task::spawn_blocking, time::Instant};
 
 impl Supervisor {
     /// None while the switch is on; the file may say off nevertheless.
     pub fn switched_off(&self) -> Option<SwitchedOff> {
-        self.0.shared.switch.off()
+        self.0.shared.switch.thrown().off
+    }
+
+    /// None while it works for everybody who may ask.
+    pub fn limited(&self) -> Option<Limited> {
+        self.0.shared.switch.thrown().limited
+    }
+
+    /// Who may ask for work now: what the switch and the manifest amount to.
+    pub fn admission(&self) -> Admission {
+        let on = self.roster().settings.agent_system == AgentSystem::On;
+        let Thrown { off, limited } = self.0.shared.switch.thrown();
+        Admission::of(on, off, limited)
     }
 
     /// From here on nothing is started, whoever asks; then every agent is stopped in reverse order, and killed at the
@@ -22,7 +38,7 @@ impl Supervisor {
     pub async fn switch_off(&self, off: SwitchedOff, deadline: Duration) -> Result<(), Fault> {
         let turn = self.turn().await?;
         if self.switched_off().is_none() {
-            self.throw(Some(off)).await?;
+            self.throw(Thrown { off: Some(off), limited: self.limited() }).await?;
         }
         let disabled = self.disable();
         drop(turn); // the stops may take long, and need not hold up others
@@ -35,13 +51,34 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Every agent may run again that the manifest wants and nobody stopped by hand. Returns before they are ready.
+    /// Every agent may run again that the manifest wants and nobody stopped by hand. Returns before they are ready. A
+    /// limit that was there before it was off is there again.
     pub async fn switch_on(&self) -> Result<(), Fault> {
         if self.switched_off().is_some() {
             let turn = self.turn().await?;
-            self.throw(None).await?;
+            self.throw(Thrown { off: None, limited: self.limited() }).await?;
             drop(turn);
         }
+        self.apply_again().await
+    }
+
+    /// The same, for everybody: a limit is lifted.
+    pub async fn open(&self) -> Result<(), Fault> {
+        let turn = self.turn().await?;
+        self.throw(Thrown::default()).await?;
+        drop(turn);
+        self.apply_again().await
+    }
+
+    /// The fleet runs, for these alone. One that was off is on again.
+    pub async fn limit(&self, limited: Limited) -> Result<(), Fault> {
+        let turn = self.turn().await?;
+        self.throw(Thrown { off: None, limited: Some(limited) }).await?;
+        drop(turn);
+        self.apply_again().await
+    }
+
+    async fn apply_again(&self) -> Result<(), Fault> {
         let settings = self.roster().settings.clone();
         self.apply(settings).await.map(drop)
     }
@@ -59,9 +96,9 @@ impl Supervisor {
             .map_err(|panic| Fault::internal(format!("cannot look for what is alive: {panic}")))
     }
 
-    async fn throw(&self, off: Option<SwitchedOff>) -> Result<(), Fault> {
+    async fn throw(&self, thrown: Thrown) -> Result<(), Fault> {
         let shared = Arc::clone(&self.0.shared);
-        spawn_blocking(move || shared.switch.set(off))
+        spawn_blocking(move || shared.switch.set(thrown))
             .await
             .map_err(|panic| Fault::internal(format!("cannot throw the switch: {panic}")))?
     }

@@ -32,6 +32,7 @@ const CONFIGURATION: &str = "agentd.toml";
 pub struct Wanted {
     pub by: String,
     pub note: String,
+    pub key: String,
     pub config_file: Option<PathBuf>,
     pub databases: Vec<BackupDatabase>,
 }
@@ -77,6 +78,9 @@ pub async fn make(
         dump::dump(database, &plain.join(&name)).await?;
         parts.push((name, Part::Dump));
     }
+    if !going(1, 1) {
+        return Err(Fault::new(FaultKind::Conflict, "cannot make a backup: nobody wants it any more"));
+    }
     let not_included = not_included(&wanted);
     let manifest = BackupManifest {
         schema_version: 1,
@@ -84,6 +88,7 @@ pub async fn make(
         at,
         by: wanted.by,
         note: wanted.note,
+        key: wanted.key,
         agentd: env!("CARGO_PKG_VERSION").into(),
         fleet_id: store.fleet_id().into(),
         content: copied.content,

@@ -24,6 +24,6 @@ pub use inspect::{Parse, inspect};
 pub use lock::Lock;
 pub use make::{Going, Wanted, make};
 pub use put_back::{DatabaseFate, fates};
-pub use service::{Backups, BackupsParts, Progress, References, Tell};
+pub use service::{Backups, BackupsParts, Order, Progress, References, Tell};
 pub use shelf::Shelf;
 pub use unpack::unpack;

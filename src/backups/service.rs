@@ -37,6 +37,17 @@ pub struct Progress {
     pub of: u64,
 }
 
+/// What somebody wants made.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    pub by: String,
+    pub note: String,
+    /// What it bears; one that bears it already is the answer. Empty where nobody will ask for it again.
+    pub key: String,
+    /// Told when it is called off.
+    pub cancelled: CancellationToken,
+}
+
 pub type Tell = Arc<dyn Fn(Progress) + Send + Sync>;
 
 /// Who needs which backups. `deploy` refers to those of its releases; `boot` introduces it.
@@ -73,24 +84,24 @@ impl Backups {
 
     /// Made, and read back from end to end before anybody is told of it.
     pub async fn create(&self, by: String, note: String, tell: Tell) -> Result<BackupEntry, Fault> {
+        self.make(Order { by, note, ..Order::default() }, tell).await
+    }
+
+    /// The same, once for its key, until it is called off.
+    pub async fn make(&self, order: Order, tell: Tell) -> Result<BackupEntry, Fault> {
         let _turn = self.turn("make a backup").await?;
         let (settings, shelf) = self.now();
         let lock = Lock::of(&settings.backups).await?;
-        let Inner { parts, closing, .. } = &*self.0;
-        let wanted = Wanted {
-            by: by.clone(),
-            note,
-            config_file: parts.config_file.clone(),
-            databases: settings.backups.databases.clone(),
+        let Order { by, note, key, cancelled } = order;
+        let made = self.made_for(&key).await?;
+        let id = if let Some(id) = made {
+            id
+        } else {
+            let wanted = self.wanted(&settings, (by.clone(), note, key));
+            let made = self.copied(&shelf, &lock, wanted, &tell, &cancelled).await;
+            made.map_err(|fault| if cancelled.is_cancelled() { called_off() } else { fault })?.id
         };
-        let (told, closing) = (Arc::clone(&tell), closing.clone());
-        let going = Arc::new(move |done, of| {
-            told(Progress { doing: "copying", done, of });
-            !closing.is_cancelled()
-        });
-        let manifest = make(&parts.store, &shelf, &lock, wanted, &parts.parse, going).await?;
         tell(Progress { doing: "verifying", done: 0, of: 0 });
-        let id = manifest.id;
         let verified = self.look(&shelf, &id, &lock, by).await?;
         if let Some(problem) = verified.problems.first() {
             let fault = Fault::internal(format!("cannot keep backup {id}: read back, {problem}"))
@@ -100,6 +111,15 @@ impl Backups {
             return Err(fault);
         }
         blocking(move || shelf.find(&id)).await
+    }
+
+    /// The one that bears this key.
+    pub async fn made_for(&self, key: &str) -> Result<Option<BackupId>, Fault> {
+        if key.is_empty() {
+            return Ok(None);
+        }
+        let bears = |entry: &BackupEntry| entry.manifest.as_ref().is_some_and(|manifest| manifest.key == key);
+        Ok(self.list().await?.into_iter().find(bears).map(|entry| entry.id))
     }
 
     /// The oldest first.
@@ -223,7 +243,8 @@ impl Backups {
 
     /// What a daemon that was killed left behind goes; never what is under way now.
     pub(super) async fn sweep(&self) {
-        let Ok(_turn) = self.turn("clear the shelf").await else { return };
+        // One that goes on after a crash may have it, and may take long.
+        let Ok(_turn) = self.0.turn.acquire().await else { return };
         let (_, shelf) = self.now();
         let swept = blocking(move || Ok(shelf.sweep())).await.unwrap_or_default();
         if swept > 0 {
@@ -234,6 +255,10 @@ impl Backups {
     /// What is under way ends soon; what it made is removed.
     pub fn close(&self) {
         self.0.closing.cancel();
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.0.closing.is_cancelled()
     }
 
     pub(super) fn parts(&self) -> &BackupsParts {
@@ -250,6 +275,31 @@ impl Backups {
         let parts = &self.0.parts;
         let shelf = Shelf::of(&settings.backups, &parts.paths, parts.store.fleet_id());
         (settings, shelf)
+    }
+
+    fn wanted(&self, settings: &Settings, (by, note, key): (String, String, String)) -> Wanted {
+        let config_file = self.0.parts.config_file.clone();
+        Wanted { by, note, key, config_file, databases: settings.backups.databases.clone() }
+    }
+
+    /// On the shelf, and not read back yet.
+    async fn copied(
+        &self,
+        shelf: &Shelf,
+        lock: &Lock,
+        wanted: Wanted,
+        tell: &Tell,
+        cancelled: &CancellationToken,
+    ) -> Result<BackupManifest, Fault> {
+        let Inner { parts, closing, .. } = &*self.0;
+        // Also where nobody waits for it any more.
+        let (told, closing, cancelled) = (Arc::clone(tell), closing.clone(), cancelled.child_token());
+        let _dropped = cancelled.clone().drop_guard();
+        let going = Arc::new(move |done, of| {
+            told(Progress { doing: "copying", done, of });
+            !closing.is_cancelled() && !cancelled.is_cancelled()
+        });
+        make(&parts.store, shelf, lock, wanted, &parts.parse, going).await
     }
 
     async fn newest(&self) -> Result<BackupId, Fault> {
@@ -285,6 +335,10 @@ impl Backups {
             _ => Err(other()),
         }
     }
+}
+
+fn called_off() -> Fault {
+    Fault::new(FaultKind::Conflict, "cannot make a backup: it was called off").hint("nothing of it was kept")
 }
 
 /// To the millisecond, as it is kept.

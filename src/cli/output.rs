@@ -8,6 +8,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     #[default]
+    #[value(alias = "text")]
     Table,
     Wide,
     Json,
@@ -20,7 +21,7 @@ pub enum Output {
     Junit,
     /// Reports only: SARIF 2.1.0.
     Sarif,
-    /// Reports only: Markdown.
+    /// Reports and runbooks only: Markdown.
     Markdown,
     /// Reports only: workflow commands of GitHub.
     Github,

@@ -29,6 +29,7 @@ const NAMES: &[(&str, Source)] = &[
     ("ID", checks),
     ("ID|CATEGORY", checks),
     ("CHECK", checks),
+    ("AGENT|CHECK", agents_and_checks),
     ("WAIVER", waivers),
     ("RUN", runs),
     ("A", runs),
@@ -115,6 +116,10 @@ fn checks() -> Vec<String> {
     let manifest = load(&Sources::from_process(None, None), &kinds());
     let declared = manifest.map_or_else(|_| Vec::new(), |loaded| loaded.settings.checks.clone());
     Readiness::checks_with(&declared).into_iter().map(|check| check.id).collect()
+}
+
+fn agents_and_checks() -> Vec<String> {
+    [agents(), checks()].concat()
 }
 
 fn runs() -> Vec<String> {

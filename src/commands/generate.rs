@@ -1,7 +1,8 @@
-//! Files that follow from the command tree: completions and man pages. Kept in the repository, and a test compares.
+//! Files that follow from the command tree and from the facts behind it: completions and man pages. Kept in the repository, and a test compares.
 use super::{
     Cli,
     completion::{Shell, script},
+    manual,
 };
 use crate::{
     cli::{CliError, Ctl, Exit},
@@ -42,6 +43,10 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
     let mut root = Cli::command();
     root.build();
     written += pages(&args.man, &root)?;
+    for (file, text) in manual::pages() {
+        put(&args.man, file, text.as_bytes())?;
+        written += 1;
+    }
     ctl.ui.note(&format!("wrote {written} files"));
     Ok(Exit::Ok)
 }
@@ -66,7 +71,7 @@ fn pages(directory: &Path, command: &clap::Command) -> Result<u32, Fault> {
 }
 
 /// The codes are the same for every command.
-fn exit_status() -> String {
+pub(super) fn exit_status() -> String {
     let mut text = String::from(".SH \"EXIT STATUS\"\n");
     for (exit, meaning) in Exit::ALL {
         let _ = write!(text, ".TP\n\\fB{}\\fR\n{meaning}\n", *exit as u8);

@@ -24,6 +24,7 @@ mod error;
 mod generate;
 mod help_topics;
 mod init;
+mod manual;
 mod metrics;
 mod operation;
 mod quickstart;
@@ -31,6 +32,7 @@ mod release;
 mod report;
 mod rollback;
 mod rollout;
+mod runbook;
 mod status;
 mod system;
 mod tail;
@@ -80,6 +82,7 @@ commands! {
     Deploy => deploy,
     Rollback => rollback,
     Rollout => rollout,
+    Runbook => runbook,
     Audit => audit,
     Operation => operation,
     Backup => backup,
@@ -119,6 +122,7 @@ impl Cli {
         let shows_report = match &self.command {
             Command::Validate(args) => args.shows_report(),
             Command::DeployCheck(args) => args.shows_report(),
+            Command::Runbook(_) => runbook::Args::shows(ctl.output),
             _ => false,
         };
         if ctl.output.is_of_reports() && !shows_report {

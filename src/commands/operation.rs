@@ -1,4 +1,5 @@
 //! Operations: long work that is under way or was, and calling it off. Both ends. Other commands follow theirs here.
+use super::way::Begun;
 use crate::{
     cli::{
         CliError, Ctl, Exit, Output, Stops, confirm, follow,
@@ -13,6 +14,7 @@ use crate::{
     protocol::{Endpoint, Followed, Verb},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::{
     io::{self, IsTerminal},
     time::{Duration, Instant},
@@ -261,6 +263,37 @@ pub(super) async fn follow_operation(ctl: &Ctl, id: OperationId) -> Result<Opera
     };
     watcher.finish();
     outcome
+}
+
+/// Begun, and waited for unless somebody will look later. None: it goes on, and what is known of it is said. One that did
+/// not succeed is a fault with the reason that it had.
+pub(super) async fn made(ctl: &Ctl, begun: &Begun, detach: bool) -> Result<Made, CliError> {
+    if detach {
+        match ctl.output {
+            Output::Name => ctl.ui.data(&format!("{}\n", begun.operation))?,
+            output => output.print(&ctl.ui, begun, |_| format!("{} is under way\n", begun.operation))?,
+        }
+        return Ok(Made::Later(Exit::Ok));
+    }
+    let operation = follow_operation(ctl, begun.operation).await?;
+    match (operation.state, &operation.why) {
+        (OperationState::Succeeded, _) => {
+            let left = operation.steps.last().and_then(|step| step.left.clone());
+            Ok(Made::Left(left.unwrap_or_default()))
+        }
+        (OperationState::Unwound | OperationState::Stopped, Some(why)) => Err(why.fault().into()),
+        _ => {
+            ctl.ui.note(render::operation(&ctl.ui, &operation).trim_end());
+            Ok(Made::Later(exit_of_operation(&operation)))
+        }
+    }
+}
+
+/// What came of following an operation that makes something.
+pub(super) enum Made {
+    /// What its last step left.
+    Left(Value),
+    Later(Exit),
 }
 
 fn how(id: OperationId) -> String {

@@ -1,9 +1,8 @@
 //! The switch over all agents: off and on again, and how it stands. Both ends.
 use crate::{
     cli::{CliError, Ctl, Exit, confirm, one_line},
-    config::AgentSystem,
     daemon::{App, Route},
-    domain::{Audited, Caller, Fault, FaultKind, InstanceId, Permission, SwitchedOff},
+    domain::{Audited, Caller, Fault, FaultKind, InstanceId, Limited, Permission, Principal, SwitchedOff},
     protocol::{Endpoint, Verb},
 };
 use serde::{Deserialize, Serialize};
@@ -11,10 +10,12 @@ use std::{fmt::Write, time::Duration};
 
 /// The longest reason that is taken, in characters.
 const LONGEST: usize = 200;
+/// Clients that it may be limited to.
+const MOST_CLIENTS: usize = 100;
 /// What the switch is called off for is called for in minutes; agents that hang are killed before.
 const OFF_WITHIN: Duration = Duration::from_secs(60);
 
-/// The switch over all agents: whatever the manifest says, off is off.
+/// The switch over all agents: whatever the manifest says, off is off, and limited works for a few.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(subcommand)]
@@ -34,7 +35,16 @@ enum Action {
         #[arg(long)]
         yes: bool,
     },
-    /// Let agents start again
+    /// Let the fleet run, and work for these alone, over restarts and reloads, until it is on again
+    Limited {
+        /// Whose work is taken: service:NAME, user:UID or agent:NAME
+        #[arg(long, value_name = "PRINCIPAL", value_delimiter = ',', required = true)]
+        clients: Vec<Principal>,
+        /// Why; whoever is refused is told
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Let agents start again, and work for everybody
     On,
 }
 
@@ -44,11 +54,14 @@ pub struct ShowRequest {}
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Standing {
     pub schema_version: u32,
-    /// on or off
+    /// on, limited or off
     pub agent_system: String,
     /// None where the manifest alone decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switched_off: Option<SwitchedOff>,
+    /// Whom alone it works for; while it is off, whom it will work for unless it is switched on for everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited: Option<Limited>,
     /// Processes of the fleet that are alive.
     pub alive: usize,
     /// Candidates of rollouts that were ended first.
@@ -82,6 +95,22 @@ impl Endpoint for Off {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+pub struct LimitRequest {
+    pub clients: Vec<Principal>,
+    pub reason: String,
+}
+
+struct Limit;
+impl Endpoint for Limit {
+    const NAME: &'static str = "system/limited";
+    const VERB: Verb = Verb::Write;
+    const NEEDS: Permission = Permission::AgentControl;
+    const AUDITED: Audited = Audited::Around;
+    type Request = LimitRequest;
+    type Reply = Standing;
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 pub struct OnRequest {}
 
 struct On;
@@ -98,6 +127,7 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::to::<Show, _, _>(handle_show),
         Route::to::<Off, _, _>(handle_off),
+        Route::to::<Limit, _, _>(handle_limit),
         Route::to::<On, _, _>(handle_on),
     ]
 }
@@ -107,14 +137,9 @@ async fn handle_show(app: App, _caller: Caller, _request: ShowRequest) -> Result
 }
 
 async fn handle_off(app: App, caller: Caller, request: OffRequest) -> Result<Standing, Fault> {
-    let reason = request.reason.trim();
-    if reason.is_empty() || reason.chars().count() > LONGEST || reason.chars().any(char::is_control) {
-        let message =
-            format!("cannot switch the fleet off without a reason: one line of 1 to {LONGEST} characters");
-        return Err(Fault::usage(message).hint("--reason \"answers are wrong since 14:10, OPS-17\""));
-    }
-    let off = SwitchedOff { at: app.clock.now(), by: Some(caller.principal), reason: reason.to_owned() };
     let candidates = app.supervisor.candidates().into_iter().map(|candidate| candidate.id).collect();
+    let reason = reasoned(&request.reason, "switch the fleet off")?;
+    let off = SwitchedOff { at: app.clock.now(), by: Some(caller.principal), reason };
     app.supervisor.switch_off(off, OFF_WITHIN).await?;
     let standing = Standing { candidates_ended: candidates, ..standing(&app).await? };
     if standing.alive > 0 {
@@ -125,19 +150,40 @@ async fn handle_off(app: App, caller: Caller, request: OffRequest) -> Result<Sta
     Ok(standing)
 }
 
-async fn handle_on(app: App, _caller: Caller, _request: OnRequest) -> Result<Standing, Fault> {
-    app.supervisor.switch_on().await?;
+async fn handle_limit(app: App, caller: Caller, request: LimitRequest) -> Result<Standing, Fault> {
+    let reason = reasoned(&request.reason, "limit the fleet")?;
+    let mut clients = request.clients;
+    clients.sort();
+    clients.dedup();
+    if clients.is_empty() || clients.len() > MOST_CLIENTS {
+        let message =
+            format!("cannot limit the fleet to {} clients: name 1 to {MOST_CLIENTS}", clients.len());
+        return Err(Fault::usage(message).hint("`agentctl system off` takes no work of anybody"));
+    }
+    app.supervisor.limit(Limited { at: app.clock.now(), by: caller.principal, reason, clients }).await?;
     standing(&app).await
 }
 
+async fn handle_on(app: App, _caller: Caller, _request: OnRequest) -> Result<Standing, Fault> {
+    app.supervisor.open().await?;
+    standing(&app).await
+}
+
+fn reasoned(reason: &str, what: &str) -> Result<String, Fault> {
+    let reason = reason.trim();
+    if reason.is_empty() || reason.chars().count() > LONGEST || reason.chars().any(char::is_control) {
+        let message = format!("cannot {what} without a reason: one line of 1 to {LONGEST} characters");
+        return Err(Fault::usage(message).hint("--reason \"answers are wrong since 14:10, OPS-17\""));
+    }
+    Ok(reason.to_owned())
+}
+
 async fn standing(app: &App) -> Result<Standing, Fault> {
-    let manifest = app.settings.borrow().agent_system;
-    let switched_off = app.supervisor.switched_off();
-    let on = manifest == AgentSystem::On && switched_off.is_none();
     Ok(Standing {
         schema_version: 1,
-        agent_system: if on { "on" } else { "off" }.into(),
-        switched_off,
+        agent_system: app.supervisor.admission().as_str().into(),
+        switched_off: app.supervisor.switched_off(),
+        limited: app.supervisor.limited(),
         alive: app.supervisor.living().await?.len(),
         candidates_ended: Vec::new(),
     })
@@ -150,6 +196,9 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
             confirm("stop every agent, and start none until `agentctl system on`", yes)?;
             ctl.client.call::<Off>(&OffRequest { reason }).await?
         }
+        Action::Limited { clients, reason } => {
+            ctl.client.call::<Limit>(&LimitRequest { clients, reason }).await?
+        }
         Action::On => ctl.client.call::<On>(&OnRequest {}).await?,
     };
     ctl.output.print(&ctl.ui, &standing, |_| shown(&standing))?;
@@ -159,6 +208,10 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
 fn shown(standing: &Standing) -> String {
     let mut text = format!("the agent system is {}", standing.agent_system);
     match &standing.switched_off {
+        None if standing.agent_system == "limited" => {
+            let limited = standing.limited.as_ref().map(ToString::to_string).unwrap_or_default();
+            text = format!("the agent system is {}", one_line(&limited));
+        }
         Some(off) => {
             let by = off.by.as_ref().map_or_else(|| "nobody knows whom".into(), ToString::to_string);
             let at = off.at.strftime("%Y-%m-%d %H:%M:%SZ");
@@ -169,6 +222,9 @@ fn shown(standing: &Standing) -> String {
     }
     for candidate in &standing.candidates_ended {
         let _ = write!(text, "\n{candidate} was ended with it");
+    }
+    if let Some(limited) = standing.limited.as_ref().filter(|_| standing.agent_system == "off") {
+        let _ = write!(text, "\nwhen a rollback starts it again it is {}", one_line(&limited.to_string()));
     }
     let _ = writeln!(text, "\n{} processes of the fleet are alive", standing.alive);
     text

@@ -22,6 +22,8 @@ pub struct Paths {
     pub operations: PathBuf,
     /// Each release in a directory of its own; agents may enter it.
     pub releases: PathBuf,
+    /// Which releases were set up on this machine; never in the database either.
+    pub prepared: PathBuf,
     /// FIFOs of living agents.
     pub fifos: PathBuf,
     pub logs: PathBuf,
@@ -52,6 +54,7 @@ impl Paths {
             backups: state_dir.join("backups"),
             operations: state_dir.join("operations"),
             releases: settings.releases.dir.clone().unwrap_or_else(|| default_releases(&state_dir)),
+            prepared: state_dir.join("prepared.json"),
             fifos: state_dir.join("fifos"),
             agent_logs: logs.join("agents"),
             report_socket: PathBuf::from(report_dir).join("report.sock"),

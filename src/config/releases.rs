@@ -44,10 +44,17 @@ pub struct MigrationSettings {
     pub down: Vec<String>,
     /// There is no way back from `up`.
     pub irreversible: bool,
+    /// Program and arguments: sets up what this release needs (tables, first rows) before its first start on a machine,
+    /// and once for its content. It finds a key of its own in AGENTD_OPERATION_KEY: the same one, if a crash cut it off
+    /// and it is run again.
+    pub prepare: Vec<String>,
+    /// Program and arguments: takes away what `prepare` set up, if the release does not come up. Without it, that stays.
+    pub unprepare: Vec<String>,
 }
 
 impl MigrationSettings {
     pub fn declared(&self) -> Migration {
-        Migration { up: self.up.clone(), down: self.down.clone(), irreversible: self.irreversible }
+        let Self { up, down, irreversible, prepare, unprepare } = self.clone();
+        Migration { up, down, irreversible, prepare, unprepare }
     }
 }

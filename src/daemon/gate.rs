@@ -1,5 +1,5 @@
-//! What stands before every handler, in order: who is it, has it room left, may it, did somebody else say yes where that
-//! is needed, and what is written of it.
+//! What stands before every handler, in order: who is it, has it room left, may it, is work taken of it now, did somebody
+//! else say yes where that is needed, and what is written of it.
 use super::{App, Body, Route};
 use crate::{
     auth::{TurnedAway, outcome_of},
@@ -78,6 +78,12 @@ async fn admit(app: App, asked: Asked) -> (Admitted, Option<Allowance>) {
         Err(refusal) => return turned_away(&app, &route, &caller, &raw, refusal).await,
     };
     if let Err(fault) = route.admit(&caller) {
+        refused(&app, &route, &caller, &raw, &fault).await;
+        return (Err(fault), allowance);
+    }
+    if route.work
+        && let Err(fault) = app.supervisor.admission().admits(&caller.principal)
+    {
         refused(&app, &route, &caller, &raw, &fault).await;
         return (Err(fault), allowance);
     }

@@ -34,6 +34,8 @@ pub struct Route {
     /// The endpoint's name, for the audit trail.
     pub action: &'static str,
     pub audited: Audited,
+    /// It asks for work.
+    pub work: bool,
     object: Object,
     exact: Exact,
     circumstance: Option<Circumstance>,
@@ -59,6 +61,7 @@ impl Route {
             needs: E::NEEDS,
             action: E::NAME,
             audited: E::AUDITED,
+            work: E::WORK,
             object: |raw| {
                 decode::<E::Request>(E::VERB, raw).map(|asked| E::object(&asked)).unwrap_or_default()
             },
@@ -96,6 +99,7 @@ impl Route {
             needs: E::NEEDS,
             action: E::NAME,
             audited: E::AUDITED,
+            work: false,
             object: |_| String::new(),
             exact: |_| Ok(Value::Null),
             circumstance: None,

@@ -13,5 +13,7 @@ pub use releases::{
 pub use rollout::{
     Beginning, FleetIsBusy, Hold, Paused, Promotion, Rollouts, RolloutsParts, Sharing, Shown as ShownRollout,
 };
-pub use steps::{Hands, RESTORE, Reload, steps};
-pub use ways::{Ways, WaysParts, Wish};
+pub use steps::{
+    Hands, Making, RESTORE, Reload, backup_to_make, release_to_make, steps, title as step_title,
+};
+pub use ways::{Ways, WaysParts, Wish, every_step};

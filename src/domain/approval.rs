@@ -41,6 +41,7 @@ pub const APPROVABLE: &[&str] = &[
     "rollouts/promote",
     "rollouts/start",
     "sessions/revoke",
+    "system/limited",
     "system/off",
     "system/on",
     "triggers/hold",

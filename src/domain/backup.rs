@@ -162,6 +162,9 @@ pub struct BackupManifest {
     pub by: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
+    /// Of the step that made it: by this it knows its own after a crash.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
     /// The version of the agentd that made it.
     pub agentd: String,
     pub fleet_id: String,

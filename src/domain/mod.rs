@@ -1,5 +1,6 @@
 //! Plain data and pure rules that every room may speak of: no I/O, no clap, no SQL.
 mod access;
+mod admission;
 mod agent;
 mod allowance;
 mod application;
@@ -35,6 +36,7 @@ mod waiver;
 mod way;
 
 pub use access::{Caller, Clients, Identity, Permission, Role, Separation};
+pub use admission::{Admission, Limited};
 pub use agent::{
     AgentState, AgentStatus, CrashClass, Desire, ExitReport, FleetSnapshot, InstanceRecord, InstanceStatus,
     RestartMode, SwitchedOff, UidGrant,

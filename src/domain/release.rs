@@ -106,6 +106,9 @@ pub struct Release {
     pub by: Principal,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
+    /// Of the step that made it: by this it knows its own after a crash.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
     pub environment: String,
     /// SHA-256 over all that ships: configuration, artifacts, migration. Alike in two releases that ship the same.
     pub content: Digest,
@@ -183,6 +186,11 @@ pub struct Migration {
     pub down: Vec<String>,
     /// There is no way back from `up`.
     pub irreversible: bool,
+    /// What is run before the first start of this content on a machine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prepare: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unprepare: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

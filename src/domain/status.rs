@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use super::{
-    AgentState, AgentStatus, BreakerStatus, ErrorAlarm, Interval, ProbeStatus, RolloutBrief, RunId,
+    AgentState, AgentStatus, BreakerStatus, ErrorAlarm, Interval, Limited, ProbeStatus, RolloutBrief, RunId,
     Separation, StoreStats, SwitchedOff, Verdict,
 };
 
@@ -40,11 +40,14 @@ pub struct DaemonStatus {
     pub rss_bytes: u64,
     /// The weakest separation between any agent and the operator.
     pub separation: Separation,
-    /// on or off
+    /// on, limited or off
     pub agent_system: String,
     /// The switch, where it was thrown by hand or by a rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switched_off: Option<SwitchedOff>,
+    /// Whom alone it works for, where somebody limited it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited: Option<Limited>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

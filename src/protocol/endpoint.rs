@@ -40,6 +40,9 @@ pub trait Endpoint: 'static {
     const VERB: Verb;
     const NEEDS: Permission;
     const AUDITED: Audited;
+    /// It asks agents, or the applications that they serve, to work: refused while the fleet is off, and to whomever it
+    /// is limited away from. Looking and operating are no work.
+    const WORK: bool = false;
     type Request: Serialize + DeserializeOwned + Send + 'static;
     type Reply: Serialize + DeserializeOwned + Send + 'static;
 

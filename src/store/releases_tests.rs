@@ -7,6 +7,7 @@ use crate::{
 
 fn release(id: u32) -> Release {
     Release {
+        key: String::new(),
         schema_version: 1,
         id: ReleaseId(id),
         at: Timestamp::from_second(1_700_000_000).expect("a time"),

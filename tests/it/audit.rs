@@ -93,6 +93,7 @@ fn every_route_that_changes_something_leaves_its_row() {
         ("attestations/revoke", r#"{"id":1}"#),
         ("readiness/run", r#"{"only":["CF-002"]}"#),
         ("system/off", r#"{"reason":"a drill"}"#),
+        ("system/limited", r#"{"clients":["user:7"],"reason":"a drill"}"#),
         ("system/on", "{}"),
         ("releases/create", "{}"),
         ("triggers/hold", r#"{"for":"1h","reason":"a drill"}"#),
@@ -124,6 +125,12 @@ fn every_route_that_changes_something_leaves_its_row() {
         assert_ne!(route.audited, Audited::Not, "{action} changes something and is not audited");
         let must = sound.iter().any(|(known, _)| known == action);
         assert!(!must || status == 200, "{action}: {status}");
+        // What goes on behind the answer is what the next one rests on.
+        let under_way = || {
+            let list = daemon.ctl(["operation", "list", "-o", "json"]).json();
+            list["operations"].as_array().is_some_and(|all| all.iter().any(|one| one["state"] == "running"))
+        };
+        assert!(!action.ends_with("s/create") || eventually(|| !under_way()), "{action} does not end");
         due.push((*action, correlation, must));
     }
     assert_eq!(daemon.ended(), Some(0));

@@ -137,13 +137,23 @@ fn a_daemon_killed_in_the_middle_leaves_nothing_that_looks_whole() {
             let entries = fs::read_dir(&shelf).into_iter().flatten().flatten();
             entries.filter(|entry| entry.file_name().to_string_lossy().starts_with('.')).count()
         };
-        assert!(eventually(|| unfinished() == 0), "round {round}: a part is left");
+        assert!(eventually(|| unfinished() == 0 && settled(&daemon)), "round {round}: a part is left");
         for id in ids(&daemon) {
             daemon.ctl(["backup", "verify", &id]).exits(0);
         }
     }
+    let begun = daemon.ctl(["operation", "list", "-o", "json"]).exits(0).json();
+    let begun = begun["operations"].as_array().expect("a list").clone();
+    assert!(begun.iter().all(|one| one["state"] == "succeeded"), "one was not gone on with: {begun:#?}");
+    assert_eq!(ids(&daemon).len(), begun.len(), "not one backup for each that was begun");
     daemon.ctl(["backup", "create"]).exits(0);
     daemon.ctl(["audit", "verify"]).exits(0);
+}
+
+/// No operation is under way.
+fn settled(daemon: &Daemon) -> bool {
+    let list = daemon.ctl(["operation", "list", "-o", "json"]).exits(0).json();
+    list["operations"].as_array().expect("a list").iter().all(|one| one["state"] != "running")
 }
 
 #[test]

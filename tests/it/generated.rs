@@ -31,9 +31,11 @@ fn completions_and_man_pages_are_those_of_this_program() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let fresh = files(&completions, "");
     assert_eq!(fresh.keys().collect::<Vec<_>>(), ["_agentctl", "agentctl.bash", "agentctl.fish"]);
-    for (fresh, kept) in
-        [(fresh, files(&root.join("completions"), "")), (files(&man, ".1"), files(&root.join("man"), ".1"))]
-    {
+    for (fresh, kept) in [
+        (fresh, files(&root.join("completions"), "")),
+        (files(&man, ".1"), files(&root.join("man"), ".1")),
+        (files(&man, ".7"), files(&root.join("man"), ".7")),
+    ] {
         assert_eq!(fresh.keys().collect::<Vec<_>>(), kept.keys().collect::<Vec<_>>(), "{AGAIN}");
         for (name, text) in &fresh {
             assert!(kept.get(name) == Some(text), "{name} has drifted: {AGAIN}");

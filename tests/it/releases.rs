@@ -176,14 +176,15 @@ fn a_daemon_that_is_killed_while_it_copies_leaves_nothing_half_and_what_is_on_di
     daemon.kill();
     assert_ne!(asked.join().expect("it ended").code, 0);
     daemon.launch();
-    let swept = eventually(|| {
+    let ended = daemon.ctl(["operation", "show", "op-1", "--follow", "-o", "json"]).exits(0).json();
+    assert_eq!(ended["state"], "succeeded", "it was not gone on with: {ended:#}");
+    let left = || {
         let entries = fs::read_dir(daemon.path("releases")).into_iter().flatten().flatten();
-        entries.count() == 0
-    });
-    assert!(swept, "what was half is still there");
-    assert!(daemon.ctl(["release", "list"]).exits(0).stdout.contains("no release"));
-    let id = create(&daemon, "whole");
-    daemon.ctl(["release", "verify", &id]).exits(0);
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>()
+    };
+    assert!(eventually(|| left() == ["r-1"]), "what was half is still there: {:?}", left());
+    daemon.ctl(["release", "verify", "r-1"]).exits(0);
+    assert_eq!(daemon.ctl(["release", "list", "-o", "name"]).exits(0).stdout, "r-1\n");
 }
 
 #[test]
@@ -201,10 +202,14 @@ fn an_artifact_and_its_place_in_the_options_go_together() {
         ("up = [\"x\"]", "has no way back"),
         ("down = [\"x\"]", "there is no `up`"),
         ("up = [\"x\"]\ndown = [\"y\"]\nirreversible = true", "is not `irreversible`"),
+        ("unprepare = [\"x\"]", "there is no `prepare`"),
+        ("prepare = [\"\"]", "names no program"),
         ("up = [\"x\", \"env:TOKEN\"]\nirreversible = true", "visible to every user"),
     ] {
         let answer = check(&format!("{MANIFEST}\n[releases.migration]\n{migration}\n")).exits(2);
         assert!(answer.stderr.contains(said), "{migration}: {answer}");
     }
     check(&format!("{MANIFEST}\n[releases.migration]\nup = [\"x\"]\ndown = [\"y\"]\n")).exits(0);
+    check(&format!("{MANIFEST}\n[releases.migration]\nprepare = [\"x\"]\nunprepare = [\"y\"]\n")).exits(0);
+    check(&format!("{MANIFEST}\n[releases.migration]\nprepare = [\"x\"]\n")).exits(0);
 }

@@ -60,6 +60,9 @@ fn head(report: &StatusReport, ui: &Ui) -> String {
             one_line(&by),
             one_line(&off.reason)
         );
+    } else if let Some(limited) = daemon.limited.as_ref().filter(|_| daemon.agent_system == "limited") {
+        let said = format!("the agent system is {limited}");
+        let _ = writeln!(text, "{}: {}", ui.paint("33", "warning"), one_line(&said));
     } else if daemon.agent_system != "on" {
         let _ = writeln!(text, "the agent system is {}: no agent is started", one_line(&daemon.agent_system));
     }

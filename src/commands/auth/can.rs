@@ -56,6 +56,8 @@ impl Endpoint for Can {
     const NEEDS: Permission = Permission::AccessAsk;
     /// The decision is what is recorded, and without its row there is none.
     const AUDITED: Audited = Audited::WithEffect;
+    /// What applications ask before they work for somebody.
+    const WORK: bool = true;
     type Request = Request;
     type Reply = Reply;
 

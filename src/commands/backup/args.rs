@@ -16,6 +16,9 @@ pub enum Action {
         /// What it is for
         #[arg(long, value_name = "TEXT")]
         note: Option<String>,
+        /// Do not wait for the end
+        #[arg(long)]
+        detach: bool,
     },
     /// List those that there are
     #[command(visible_alias = "ls")]

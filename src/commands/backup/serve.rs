@@ -1,6 +1,8 @@
 //! The daemon's end of `agentctl backup`.
 use crate::{
+    commands::way::Begun,
     daemon::{App, Route},
+    deploy::{Making, backup_to_make},
     domain::{
         Act, Audited, BackupEntry, BackupId, BackupManifest, Caller, Drill, Fault, Permission, Verified,
         visible,
@@ -36,7 +38,7 @@ impl Endpoint for Create {
     const NEEDS: Permission = Permission::BackupMake;
     const AUDITED: Audited = Audited::Around;
     type Request = CreateRequest;
-    type Reply = One;
+    type Reply = Begun;
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -200,7 +202,7 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn handle_create(app: App, caller: Caller, request: CreateRequest) -> Result<One, Fault> {
+async fn handle_create(app: App, caller: Caller, request: CreateRequest) -> Result<Begun, Fault> {
     let note = request.note.trim().to_owned();
     if note.chars().count() > LONGEST {
         return Err(Fault::usage(format!(
@@ -210,8 +212,10 @@ async fn handle_create(app: App, caller: Caller, request: CreateRequest) -> Resu
     if visible(&note) != note || note.contains(['\n', '\t']) {
         return Err(Fault::usage("cannot make a backup: its note holds what is no text of one line"));
     }
-    let backup = app.backups.create(caller.principal.to_string(), note, quiet()).await?;
-    Ok(One { schema_version: 1, backup, drills: Vec::new() })
+    let Caller { principal: by, correlation, .. } = caller;
+    let making = Making { by: by.clone(), note, force: false, correlation };
+    let operation = app.operations.begin(backup_to_make(&making)?, by).await?;
+    Ok(Begun { schema_version: 1, operation })
 }
 
 async fn handle_list(app: App, _caller: Caller, _request: ListRequest) -> Result<Listed, Fault> {

@@ -8,7 +8,8 @@ use super::{
     },
 };
 use crate::{
-    cli::{CliError, Ctl, Exit, Table, confirm, one_line, render::age},
+    cli::{CliError, Ctl, Exit, Output, Table, confirm, one_line, render::age},
+    commands::operation::{Made, made},
     domain::{BackupEntry, BackupManifest, Drill, Fault, Part},
 };
 use jiff::Timestamp;
@@ -16,16 +17,20 @@ use std::path::{Path, PathBuf};
 
 pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
     match args.action {
-        Action::Create { note } => {
+        Action::Create { note, detach } => {
             let request = CreateRequest { note: note.unwrap_or_default() };
-            let made = ctl.client.call::<Create>(&request).await?;
-            ctl.output.print(&ctl.ui, &made, |_| {
-                let bytes = made.backup.manifest.as_ref().map_or(0, BackupManifest::bytes);
-                let locked =
-                    made.backup.manifest.as_ref().is_some_and(|manifest| manifest.encryption.is_some());
-                let how = if locked { "encrypted and verified" } else { "verified" };
-                format!("backup {}: {}, {how}\n", made.backup.id, size(bytes))
-            })?;
+            let begun = ctl.client.call::<Create>(&request).await?;
+            let left = match made(ctl, &begun, detach).await? {
+                Made::Left(left) => left,
+                Made::Later(exit) => return Ok(exit),
+            };
+            let id = serde_json::from_value(left["backup"].clone())
+                .map_err(|error| CliError::Protocol(format!("no backup is named: {error}")))?;
+            let made = ctl.client.call::<Show>(&IdRequest { id }).await?;
+            match ctl.output {
+                Output::Name => ctl.ui.data(&format!("{}\n", made.backup.id))?,
+                output => output.print(&ctl.ui, &made, |_| created(&made))?,
+            }
         }
         Action::List { offline } => {
             let listed = match &offline.from {
@@ -74,6 +79,13 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
         }
     }
     Ok(Exit::Ok)
+}
+
+fn created(made: &One) -> String {
+    let manifest = made.backup.manifest.as_ref();
+    let locked = manifest.is_some_and(|manifest| manifest.encryption.is_some());
+    let how = if locked { "encrypted and verified" } else { "verified" };
+    format!("backup {}: {}, {how}\n", made.backup.id, size(manifest.map_or(0, BackupManifest::bytes)))
 }
 
 /// The daemon stands elsewhere.

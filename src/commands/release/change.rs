@@ -1,12 +1,16 @@
 //! create, bless, delete.
 use super::{
-    look::{IdRequest, One},
+    look::{IdRequest, One, Show},
     show::{created, previewed},
 };
 use crate::{
-    cli::{CliError, Ctl, Exit, confirm},
+    cli::{CliError, Ctl, Exit, Output, confirm},
+    commands::{
+        operation::{Made, made},
+        way::Begun,
+    },
     daemon::{App, Route},
-    deploy::{Creation, Preview},
+    deploy::{Making, Preview, release_to_make},
     domain::{Act, Audited, Caller, Fault, FaultKind, Permission, ReleaseId},
     protocol::{Endpoint, Verb},
 };
@@ -25,6 +29,9 @@ pub struct CreateArgs {
     /// Also where a release with the same content is there already
     #[arg(long)]
     force: bool,
+    /// Do not wait for the end
+    #[arg(long)]
+    detach: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,15 +42,15 @@ pub struct CreateRequest {
     pub force: bool,
 }
 
-/// What there is to copy may be large: it is not answered before it is on the disk.
+/// What there is to copy may be large: it is an operation.
 struct Create;
 impl Endpoint for Create {
     const NAME: &'static str = "releases/create";
     const VERB: Verb = Verb::Write;
     const NEEDS: Permission = Permission::ReleaseManage;
-    const AUDITED: Audited = Audited::WithEffect;
+    const AUDITED: Audited = Audited::Around;
     type Request = CreateRequest;
-    type Reply = One;
+    type Reply = Begun;
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -115,12 +122,16 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn handle_create(app: App, caller: Caller, request: CreateRequest) -> Result<One, Fault> {
-    let act = Act::new(&caller, Create::NAME, "");
-    let creation = Creation { note: request.note, force: request.force, backup: newest_backup(&app).await? };
-    let progress = |copied| tracing::trace!(?copied, "copying");
-    let release = app.releases.create(creation, &caller, act, progress).await?;
-    Ok(One { schema_version: 1, at: app.clock.now(), release })
+async fn handle_create(app: App, caller: Caller, request: CreateRequest) -> Result<Begun, Fault> {
+    let CreateRequest { note, force } = request;
+    if note.chars().count() > LONGEST || note.chars().any(char::is_control) {
+        let message = format!("cannot take this note: one line of at most {LONGEST} characters");
+        return Err(Fault::usage(message).hint("--note \"booking 2.4, OPS-17\""));
+    }
+    let Caller { principal: by, correlation, .. } = caller;
+    let making = Making { by: by.clone(), note, force, correlation };
+    let operation = app.operations.begin(release_to_make(&making)?, by).await?;
+    Ok(Begun { schema_version: 1, operation })
 }
 
 async fn handle_preview(app: App, caller: Caller, request: PreviewRequest) -> Result<Preview, Fault> {
@@ -163,21 +174,25 @@ async fn handle_delete(app: App, caller: Caller, request: IdRequest) -> Result<D
     Ok(Deleted { schema_version: 1, id: request.id })
 }
 
-/// What a release refers to, and what its backup is kept for.
-async fn newest_backup(app: &App) -> Result<Option<String>, Fault> {
-    let sound = app.backups.list().await?.into_iter().rfind(crate::domain::BackupEntry::is_sound);
-    Ok(sound.map(|entry| entry.id.to_string()))
-}
-
 pub async fn create(args: CreateArgs, ctl: &Ctl) -> Result<Exit, CliError> {
-    let CreateArgs { note, dry_run, force } = args;
+    let CreateArgs { note, dry_run, force, detach } = args;
     if dry_run {
         let preview = ctl.client.call::<Previewed>(&PreviewRequest { note }).await?;
         ctl.output.print(&ctl.ui, &preview, |_| previewed(&preview))?;
         return Ok(Exit::Ok);
     }
-    let made = ctl.client.call::<Create>(&CreateRequest { note, force }).await?;
-    ctl.output.print(&ctl.ui, &made, |_| created(&made.release))?;
+    let begun = ctl.client.call::<Create>(&CreateRequest { note, force }).await?;
+    let left = match made(ctl, &begun, detach).await? {
+        Made::Left(left) => left,
+        Made::Later(exit) => return Ok(exit),
+    };
+    let id: ReleaseId = serde_json::from_value(left["release"].clone())
+        .map_err(|error| CliError::Protocol(format!("no release is named: {error}")))?;
+    let made = ctl.client.call::<Show>(&IdRequest { id }).await?;
+    match ctl.output {
+        Output::Name => ctl.ui.data(&format!("{id}\n"))?,
+        output => output.print(&ctl.ui, &made, |_| created(&made.release))?,
+    }
     Ok(Exit::Ok)
 }
 

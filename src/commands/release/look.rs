@@ -46,7 +46,7 @@ pub struct One {
     pub release: ReleaseEntry,
 }
 
-struct Show;
+pub struct Show;
 impl Endpoint for Show {
     const NAME: &'static str = "releases/show";
     const VERB: Verb = Verb::Read;

@@ -246,10 +246,18 @@ fn revision(revision: &Revision, short: bool) -> String {
 }
 
 fn migration(migration: &Migration) -> String {
-    match (migration.up.is_empty(), migration.irreversible) {
+    let brings = match (migration.up.is_empty(), migration.irreversible) {
         (true, _) => "none".into(),
         (false, true) => format!("{} (irreversible)", migration.up.join(" ")),
         (false, false) => format!("{}; back by {}", migration.up.join(" "), migration.down.join(" ")),
+    };
+    match (migration.prepare.is_empty(), migration.unprepare.is_empty()) {
+        (true, _) => brings,
+        (false, true) => format!("{brings}; first {} (stays)", migration.prepare.join(" ")),
+        (false, false) => {
+            let (set_up, away) = (migration.prepare.join(" "), migration.unprepare.join(" "));
+            format!("{brings}; first {set_up}, taken away by {away}")
+        }
     }
 }
 

@@ -3,5 +3,5 @@ mod serve;
 mod show;
 mod verdict;
 
-pub use serve::{Request, Status, routes};
+pub use serve::{Request, Status, handle, routes};
 pub use show::{Args, run};

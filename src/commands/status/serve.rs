@@ -1,7 +1,6 @@
 //! The daemon's end of `status`: composed from snapshots; the database is read only if something was written since.
 use super::verdict::judge;
 use crate::{
-    config::AgentSystem,
     daemon::{App, Route},
     domain::{
         AgentState, AgentStatus, Audited, BreakerState, BreakerStatus, Caller, DaemonStatus, Fault,
@@ -45,7 +44,7 @@ pub fn routes() -> Vec<Route> {
     vec![Route::to::<Status, _, _>(handle)]
 }
 
-async fn handle(app: App, _caller: Caller, request: Request) -> Result<StatusReport, Fault> {
+pub async fn handle(app: App, _caller: Caller, request: Request) -> Result<StatusReport, Fault> {
     let at = app.clock.now();
     let fleet = app.supervisor.snapshot();
     let probes = app.monitor.snapshot();
@@ -55,7 +54,6 @@ async fn handle(app: App, _caller: Caller, request: Request) -> Result<StatusRep
     let settings = app.settings.borrow().clone();
     let most = if request.most == 0 { usize::MAX } else { request.most };
     let uptime = at.duration_since(app.started_at);
-    let switched_off = app.supervisor.switched_off();
     Ok(StatusReport {
         schema_version: 1,
         at,
@@ -71,11 +69,9 @@ async fn handle(app: App, _caller: Caller, request: Request) -> Result<StatusRep
             config_file: app.config_file.as_ref().map(|file| file.display().to_string()),
             rss_bytes: resident_bytes(),
             separation: weakest(&fleet),
-            agent_system: match (settings.agent_system, &switched_off) {
-                (AgentSystem::On, None) => "on".into(),
-                _ => "off".into(),
-            },
-            switched_off,
+            agent_system: app.supervisor.admission().as_str().into(),
+            switched_off: app.supervisor.switched_off(),
+            limited: app.supervisor.limited(),
         },
         instances: count_instances(&fleet),
         tiers: tiers(&fleet),

@@ -32,7 +32,17 @@ impl Verifier<'_> {
             let hint = "write down = [\"PROGRAM\", \"ARGUMENT\"], or irreversible = true";
             self.tell("`up` has no way back", &at("up"), hint);
         }
-        for (key, command) in [("up", &migration.up), ("down", &migration.down)] {
+        if migration.prepare.is_empty() && !migration.unprepare.is_empty() {
+            let message = "`unprepare` speaks of a set-up, and there is no `prepare`";
+            self.tell(message, &at("unprepare"), "say in `prepare` what is run to set it up, or take it out");
+        }
+        let commands = [
+            ("up", &migration.up),
+            ("down", &migration.down),
+            ("prepare", &migration.prepare),
+            ("unprepare", &migration.unprepare),
+        ];
+        for (key, command) in commands {
             for (nth, word) in command.iter().enumerate() {
                 let at = format!("{}/{nth}", at(key));
                 if nth == 0 && word.is_empty() {

@@ -24,7 +24,8 @@ pub struct Copied {
     pub bytes: u64,
 }
 
-pub type Progress<'a> = &'a (dyn Fn(Copied) + Sync);
+/// Is told of each file, and says whether to go on.
+pub type Progress<'a> = &'a (dyn Fn(Copied) -> bool + Sync);
 
 /// Into a new directory. `seen` is what the original was found to be before; while it is the same again as it is read
 /// for the copy, there was a moment at which it was all of that at once.
@@ -37,7 +38,7 @@ pub fn copy(
     progress: Progress,
 ) -> Result<(), Fault> {
     make_directory(target)?;
-    let mut copying = Copying { target, agent, progress, files: 0, bytes: 0 };
+    let mut copying = Copying { target, agent, progress, files: 0, bytes: 0, stopped: false };
     let copied = walk(source, bounds, Modes::Frozen, &mut copying)?;
     if let Some((path, how)) = seen.differences(&copied).first() {
         let path = shown(&source.join(path));
@@ -89,6 +90,7 @@ struct Copying<'a> {
     progress: Progress<'a>,
     files: u64,
     bytes: u64,
+    stopped: bool,
 }
 
 impl Sink for Copying<'_> {
@@ -98,6 +100,9 @@ impl Sink for Copying<'_> {
     }
 
     fn file(&mut self, path: &Path, mode: u32) -> io::Result<Option<File>> {
+        if self.stopped {
+            return Err(io::Error::other("it was called off"));
+        }
         let file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.target.join(path))?;
         // Whoever holds it open may write all the same.
@@ -113,7 +118,7 @@ impl Sink for Copying<'_> {
         self.files += 1;
         self.bytes += bytes;
         let (files, bytes) = (self.files, self.bytes);
-        (self.progress)(Copied { agent: self.agent.clone(), files, bytes });
+        self.stopped = !(self.progress)(Copied { agent: self.agent.clone(), files, bytes });
     }
 }
 

@@ -1,6 +1,6 @@
 //! Making a release: everything is looked at before anything is written, copied aside, and renamed into place whole.
 use super::{
-    copy::{Copied, check_room, copy, make_directory, remove, sync_below, sync_directory},
+    copy::{Copied, Progress, check_room, copy, make_directory, remove, sync_below, sync_directory},
     gather::{Gathered, bounds, gather},
     listing::shown,
     record::{self, directory_of},
@@ -21,6 +21,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
 };
+use tokio_util::sync::CancellationToken;
 
 /// How a directory begins that holds a release that is still being made.
 pub const MAKING: &str = ".making-";
@@ -36,6 +37,10 @@ pub struct Creation {
     pub force: bool,
     /// The newest backup, as whoever makes those knows it.
     pub backup: Option<String>,
+    /// What it bears; one that bears it already is the answer. Empty where nobody will ask for it again.
+    pub key: String,
+    /// Told when it is called off.
+    pub cancelled: CancellationToken,
 }
 
 /// What `create` would record.
@@ -62,12 +67,20 @@ impl Releases {
     pub async fn create(
         &self,
         creation: Creation,
-        caller: &Caller,
+        by: Principal,
         act: Act,
         progress: impl Fn(Copied) + Send + Sync + 'static,
     ) -> Result<ReleaseEntry, Fault> {
         check_note(&creation.note)?;
-        let turn = self.turn("make a release")?;
+        let turn = if creation.key.is_empty() {
+            self.turn("make a release")?
+        } else {
+            self.own_turn("make a release").await?
+        };
+        if let Some(made) = self.made_for_in_turn(&creation.key).await? {
+            drop(turn);
+            return self.get(made).await;
+        }
         let gathered = self.gathered().await?;
         if let Some(twin) = self.twin(gathered.content).await?
             && !creation.force
@@ -77,9 +90,17 @@ impl Releases {
                 .hint(format!("deploy {twin}, or record another of the same content with --force")));
         }
         let id = self.next().await?;
-        let release = self.release(id, &gathered, creation, caller.principal.clone()).await?;
-        let made = release.clone();
-        let record = self.on_disk(move |releases| make(releases, &made, &gathered, &progress)).await?;
+        let cancelled = creation.cancelled.clone();
+        let release = self.release(id, &gathered, creation, by).await?;
+        // Also where nobody waits for it any more: agentd ends, and the next start begins anew.
+        let (made, told) = (release.clone(), cancelled.child_token());
+        let _dropped = told.clone().drop_guard();
+        let going = move |copied| {
+            progress(copied);
+            !told.is_cancelled()
+        };
+        let record = self.on_disk(move |releases| make(releases, &made, &gathered, &going)).await;
+        let record = record.map_err(|fault| if cancelled.is_cancelled() { called_off() } else { fault })?;
         let store = &self.inner.parts.store;
         if let Err(error) = store.add_release(act, release, record, String::new()).await {
             // It has not been made: what is on disk must not say otherwise.
@@ -98,6 +119,21 @@ impl Releases {
             tracing::warn!(%fault, "old releases were not removed");
         }
         self.get(id).await
+    }
+
+    /// The one that bears this key, also where a crash left it on the disk and in no table.
+    pub async fn made_for(&self, key: &str) -> Result<Option<ReleaseId>, Fault> {
+        let _turn = self.own_turn("look for a release").await?;
+        self.made_for_in_turn(key).await
+    }
+
+    async fn made_for_in_turn(&self, key: &str) -> Result<Option<ReleaseId>, Fault> {
+        if key.is_empty() {
+            return Ok(None);
+        }
+        self.take_in_turn().await?;
+        let known = self.inner.parts.store.releases().await?;
+        Ok(known.iter().find(|known| known.release.key == key).map(|known| known.release.id))
     }
 
     /// Does the daemon run now what this release holds? A reason if not.
@@ -155,6 +191,7 @@ impl Releases {
             at,
             by,
             note: creation.note,
+            key: creation.key,
             environment: gathered.settings.environment.clone(),
             content: gathered.content,
             config: gathered.config.as_ref().map(|(config, _)| config.clone()),
@@ -179,6 +216,10 @@ impl Releases {
     }
 }
 
+fn called_off() -> Fault {
+    Fault::new(FaultKind::Conflict, "cannot make a release: it was called off").hint("nothing of it was kept")
+}
+
 fn check_note(note: &str) -> Result<(), Fault> {
     if note.chars().count() <= LONGEST_NOTE && !note.chars().any(char::is_control) {
         return Ok(());
@@ -199,7 +240,7 @@ fn make(
     releases: &Path,
     release: &Release,
     gathered: &Gathered,
-    progress: &(dyn Fn(Copied) + Sync),
+    progress: Progress<'_>,
 ) -> Result<Digest, Fault> {
     open_directory(releases)?;
     check_room(releases, gathered.bytes())?;
@@ -222,7 +263,7 @@ fn fill(
     aside: &Path,
     release: &Release,
     gathered: &Gathered,
-    progress: &(dyn Fn(Copied) + Sync),
+    progress: Progress<'_>,
 ) -> Result<Digest, Fault> {
     make_directory(aside)?;
     let bounds = bounds(&gathered.settings.releases);

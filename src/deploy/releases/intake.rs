@@ -18,7 +18,8 @@ use std::{
 impl Releases {
     /// At boot, before anything is made.
     pub async fn recover(&self) -> Result<(), Fault> {
-        let turn = self.turn("clear up what was left of releases")?;
+        // An operation that goes on after a crash may have it.
+        let turn = self.own_turn("clear up what was left of releases").await?;
         let known: BTreeSet<ReleaseId> =
             self.inner.parts.store.releases().await?.iter().map(|known| known.release.id).collect();
         let swept = self.on_disk(move |releases| Ok(sweep(releases, &known))).await?;
@@ -34,26 +35,40 @@ impl Releases {
 
     /// Takes in what is on disk and not in the table, each of its digests checked. Returns what could not be, and why.
     pub(super) async fn take_in(&self) -> Result<Vec<String>, Fault> {
-        let store = &self.inner.parts.store;
-        let on_disk: Vec<ReleaseId> = self.on_disk(|releases| Ok(numbers(releases).collect())).await?;
-        self.refused().retain(|id, _| on_disk.contains(id));
-        if !on_disk.is_empty() {
-            let known: BTreeSet<ReleaseId> =
-                store.releases().await?.iter().map(|known| known.release.id).collect();
-            let unknown =
-                on_disk.into_iter().filter(|id| !known.contains(id) && !self.refused().contains_key(id));
-            let mut unknown: Vec<ReleaseId> = unknown.collect();
-            unknown.sort_unstable();
-            // While one is being made it is on disk a moment before it is in the table.
-            if !unknown.is_empty()
-                && let Ok(_turn) = self.turn("take in releases")
-            {
-                for id in unknown {
-                    self.take_one(id).await?;
-                }
+        let unknown = self.unknown().await?;
+        // While one is being made it is on disk a moment before it is in the table.
+        if !unknown.is_empty()
+            && let Ok(_turn) = self.turn("take in releases")
+        {
+            for id in unknown {
+                self.take_one(id).await?;
             }
         }
         Ok(self.refused().values().cloned().collect())
+    }
+
+    /// The same, for whoever has the turn already.
+    pub(super) async fn take_in_turn(&self) -> Result<(), Fault> {
+        for id in self.unknown().await? {
+            self.take_one(id).await?;
+        }
+        Ok(())
+    }
+
+    /// What is on disk, not in the table, and was not refused.
+    async fn unknown(&self) -> Result<Vec<ReleaseId>, Fault> {
+        let on_disk: Vec<ReleaseId> = self.on_disk(|releases| Ok(numbers(releases).collect())).await?;
+        self.refused().retain(|id, _| on_disk.contains(id));
+        if on_disk.is_empty() {
+            return Ok(Vec::new());
+        }
+        let known: BTreeSet<ReleaseId> =
+            self.inner.parts.store.releases().await?.iter().map(|known| known.release.id).collect();
+        let unknown =
+            on_disk.into_iter().filter(|id| !known.contains(id) && !self.refused().contains_key(id));
+        let mut unknown: Vec<ReleaseId> = unknown.collect();
+        unknown.sort_unstable();
+        Ok(unknown)
     }
 
     async fn take_one(&self, id: ReleaseId) -> Result<(), Fault> {

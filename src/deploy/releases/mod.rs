@@ -5,6 +5,7 @@ mod diff;
 mod gather;
 mod intake;
 mod listing;
+mod prepared;
 mod record;
 mod retire;
 mod revision;

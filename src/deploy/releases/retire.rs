@@ -19,6 +19,16 @@ impl Releases {
     /// Files and record.
     pub async fn delete(&self, id: ReleaseId, act: Act) -> Result<(), Fault> {
         let _turn = self.turn("delete a release")?;
+        self.delete_in_turn(id, act).await
+    }
+
+    /// The same as part of an operation: what clears up at the start, or prunes, is soon done.
+    pub async fn take_away(&self, id: ReleaseId, act: Act) -> Result<(), Fault> {
+        let _turn = self.own_turn("delete a release").await?;
+        self.delete_in_turn(id, act).await
+    }
+
+    async fn delete_in_turn(&self, id: ReleaseId, act: Act) -> Result<(), Fault> {
         let standing = self.standing(id).await?;
         if standing.state.is_held_by_one() {
             let message = format!("cannot delete release {id}: it is {}", standing.state);

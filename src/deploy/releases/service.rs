@@ -218,7 +218,7 @@ impl Releases {
     }
 
     /// For the steps of an operation, which has the fleet to itself: what clears up at the start, or prunes, is soon done.
-    async fn own_turn(&self, what: &str) -> Result<SemaphorePermit<'_>, Fault> {
+    pub(super) async fn own_turn(&self, what: &str) -> Result<SemaphorePermit<'_>, Fault> {
         match timeout(PATIENCE, self.inner.turn.acquire()).await {
             Ok(Ok(turn)) => Ok(turn),
             _ => self.turn(what),

@@ -100,7 +100,7 @@ impl Bench {
 
     pub async fn create(&self) -> Result<ReleaseEntry, Fault> {
         let creation = Creation { note: "n".into(), ..Creation::default() };
-        self.releases.create(creation, &caller(), act(), |_| {}).await
+        self.releases.create(creation, caller().principal, act(), |_| {}).await
     }
 
     /// Another one with other content.
@@ -164,7 +164,7 @@ async fn the_same_again_is_refused_by_name_and_recorded_only_on_purpose() {
     assert_eq!(fault.kind, FaultKind::Conflict);
     assert!(fault.message.contains("r-1 ships the same"), "{fault}");
     let again = Creation { force: true, ..Creation::default() };
-    let again = bench.releases.create(again, &caller(), act(), |_| {}).await.expect("made");
+    let again = bench.releases.create(again, caller().principal, act(), |_| {}).await.expect("made");
     assert_eq!(again.standing.release.content, first.standing.release.content);
     assert!(again.standing.release.id > first.standing.release.id);
     let preview = bench.releases.preview(Creation::default(), &caller()).await.expect("seen");
@@ -237,7 +237,7 @@ async fn an_artifact_that_is_missing_or_no_directory_and_a_place_that_is_none_ar
     assert!(fault.message.contains("releases"), "{fault}");
     fs::remove_file(bench.path("releases")).expect("removed");
     let note = Creation { note: "two\nlines".into(), ..Creation::default() };
-    let fault = bench.releases.create(note, &caller(), act(), |_| {}).await.expect_err("noted");
+    let fault = bench.releases.create(note, caller().principal, act(), |_| {}).await.expect_err("noted");
     assert_eq!(fault.kind, FaultKind::Usage);
     assert_eq!(bench.ids().await, Vec::<u32>::new());
     bench.create().await.expect("made");
@@ -248,9 +248,9 @@ async fn what_changes_between_the_first_look_and_the_copy_is_refused() {
     let bench = Bench::new().await;
     let (code, name) = (bench.path("code"), "orders".parse().expect("a name"));
     let seen = walk(&code, WIDE, Modes::Frozen, &mut Look).expect("seen");
-    copy(&name, &code, &seen, WIDE, &bench.path("one"), &|_| {}).expect("copied");
+    copy(&name, &code, &seen, WIDE, &bench.path("one"), &|_| true).expect("copied");
     fs::write(code.join("sub/data"), "2").expect("written");
-    let fault = copy(&name, &code, &seen, WIDE, &bench.path("two"), &|_| {}).expect_err("copied");
+    let fault = copy(&name, &code, &seen, WIDE, &bench.path("two"), &|_| true).expect_err("copied");
     assert_eq!(fault.kind, FaultKind::Conflict);
     assert!(fault.message.contains("sub/data has other content"), "{fault}");
 }
@@ -367,7 +367,7 @@ async fn of_two_creations_at_once_one_is_refused_and_what_cannot_be_recorded_lea
             runtime.block_on(add).expect("added");
         });
     };
-    let fault = bench.releases.create(creation, &caller(), act(), progress).await.expect_err("made");
+    let fault = bench.releases.create(creation, caller().principal, act(), progress).await.expect_err("made");
     assert_eq!(fault.kind, FaultKind::Conflict, "{fault}");
     assert_eq!(bench.on_disk(), ["r-1"]);
 }

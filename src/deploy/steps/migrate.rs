@@ -17,7 +17,7 @@ use tokio::{io::AsyncReadExt, process::Command, time::timeout};
 const LONGEST: u64 = 64 << 10;
 /// How much of that is told of, from its end.
 const TOLD: usize = 300;
-const DEADLINE: Duration = Duration::from_secs(600);
+pub const DEADLINE: Duration = Duration::from_secs(600);
 const KEY: &str = "AGENTD_OPERATION_KEY";
 const RELEASE: &str = "AGENTD_RELEASE";
 
@@ -61,7 +61,7 @@ impl Step for Migrate {
         Box::pin(async move {
             let (id, migration) = self.migration(at).await?;
             let command = if self.is_up() { &migration.up } else { &migration.down };
-            let said = run(command, id, at.key()).await?;
+            let said = run("migration", command, id, at.key()).await?;
             at.note(&said);
             Ok(json!({ "release": id, "said": said }))
         })
@@ -74,7 +74,7 @@ impl Step for Migrate {
             }
             let (id, migration) = self.migration(at).await?;
             let command = if self.is_up() { &migration.down } else { &migration.up };
-            run(command, id, at.key()).await.map(drop)
+            run("migration", command, id, at.key()).await.map(drop)
         })
     }
 
@@ -84,13 +84,13 @@ impl Step for Migrate {
 }
 
 /// No shell, no input, our own environment and no more; returns the end of what it said.
-async fn run(command: &[String], release: ReleaseId, key: &str) -> Result<String, Fault> {
+pub async fn run(what: &str, command: &[String], release: ReleaseId, key: &str) -> Result<String, Fault> {
     let Some((program, arguments)) = command.split_first() else {
-        return Err(Fault::internal(format!("cannot migrate {release}: no command is declared")));
+        return Err(Fault::internal(format!("cannot run the {what} of {release}: no command is declared")));
     };
     let shown = visible(program);
     let cannot = |kind, why: String| {
-        Fault::new(kind, format!("cannot run the migration {shown} of {release}: {why}"))
+        Fault::new(kind, format!("cannot run the {what} {shown} of {release}: {why}"))
             .hint("run it by hand to see more; `agentctl release show` has the whole command")
     };
     let mut child = Command::new(program)

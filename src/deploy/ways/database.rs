@@ -1,5 +1,5 @@
 //! The way back to a backup of the database: what is known of that backup, and, pure, what it comes to.
-use super::plan::Outline;
+use super::plan::{Outline, every_step};
 use crate::{
     backups::{Backups, DatabaseFate, fates},
     config::Settings,
@@ -112,17 +112,7 @@ impl Returned {
 
     pub fn outline(&self) -> Outline {
         let mut outline = Outline {
-            steps: vec![
-                steps::TARGET,
-                steps::BACKUP,
-                steps::OFF,
-                steps::QUIESCENT,
-                steps::RESTORE_EXTERNAL,
-                steps::RESTORE,
-                steps::ON,
-                steps::VERIFY,
-                steps::RECORD,
-            ],
+            steps: every_step(WayKind::Database).to_vec(),
             lost: self.lost(),
             against: self.against(),
             doubts: Vec::new(),

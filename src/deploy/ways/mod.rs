@@ -3,4 +3,5 @@ mod database;
 mod plan;
 mod service;
 
+pub use plan::every_step;
 pub use service::{FLEET, Ways, WaysParts, Wish};

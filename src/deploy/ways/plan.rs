@@ -28,6 +28,25 @@ pub struct Facts<'a> {
     pub paused: Vec<String>,
     /// Which triggers do nothing by themselves for a while, a sentence each.
     pub held: Vec<String>,
+    /// `to` declares a set-up, and this machine has not seen it.
+    pub prepares: bool,
+}
+
+/// Steps that only some releases need.
+const DECLARED: &[&str] = &[steps::PREPARE, steps::MIGRATE_UP, steps::MIGRATE_DOWN];
+
+/// Every step that such a way may have, in order.
+pub fn every_step(kind: WayKind) -> &'static [&'static str] {
+    use steps::{
+        BACKUP, MIGRATE_DOWN, MIGRATE_UP, OFF, ON, PREPARE, QUIESCENT, RECORD, RESTORE, RESTORE_EXTERNAL,
+        SWITCH, TARGET, VERIFY,
+    };
+    match kind {
+        WayKind::Immediate => &[OFF, QUIESCENT],
+        WayKind::Full => &[TARGET, BACKUP, OFF, QUIESCENT, MIGRATE_DOWN, PREPARE, SWITCH, ON, VERIFY, RECORD],
+        WayKind::Database => &[TARGET, BACKUP, OFF, QUIESCENT, RESTORE_EXTERNAL, RESTORE, ON, VERIFY, RECORD],
+        WayKind::Deploy => &[TARGET, BACKUP, OFF, QUIESCENT, PREPARE, MIGRATE_UP, SWITCH, ON, VERIFY, RECORD],
+    }
 }
 
 /// The steps in order, and what is to be said of them.
@@ -42,7 +61,7 @@ pub struct Outline {
 pub fn outline(facts: &Facts<'_>) -> Outline {
     match facts.kind {
         WayKind::Immediate => Outline {
-            steps: vec![steps::OFF, steps::QUIESCENT],
+            steps: every_step(WayKind::Immediate).to_vec(),
             lost: vec!["every agent is off until `agentctl system on`, or a rollback in full".into()],
             ..Outline::default()
         },
@@ -143,9 +162,15 @@ fn deploy(facts: &Facts<'_>) -> Outline {
 /// What both ways between two releases have in common.
 fn between(facts: &Facts<'_>, migration: Option<&'static str>) -> Outline {
     let mut outline = Outline::default();
-    let before = [steps::TARGET, steps::BACKUP, steps::OFF, steps::QUIESCENT];
-    let after = [steps::SWITCH, steps::ON, steps::VERIFY, steps::RECORD];
-    outline.steps = before.into_iter().chain(migration).chain(after).collect();
+    let wanted = |step: &&'static str| match *step {
+        steps::PREPARE => facts.prepares,
+        step => !DECLARED.contains(&step) || migration == Some(step),
+    };
+    outline.steps = every_step(facts.kind).iter().copied().filter(wanted).collect();
+    if let Some(to) = facts.to.filter(|to| facts.prepares && to.release.migration.unprepare.is_empty()) {
+        let id = to.release.id;
+        outline.lost.push(format!("the set-up of {id} stays, even if it fails: it declares no `unprepare`"));
+    }
     if let (Some(from), Some(to)) = (facts.from, facts.to) {
         if from.release.id == to.release.id {
             outline.against.push(format!("{} is what runs", to.release.id));
@@ -213,7 +238,7 @@ mod tests {
 
     fn migration(up: bool, down: bool, irreversible: bool) -> Migration {
         let command = |declared: bool| declared.then(|| "true".to_owned()).into_iter().collect();
-        Migration { up: command(up), down: command(down), irreversible }
+        Migration { up: command(up), down: command(down), irreversible, ..Migration::default() }
     }
 
     fn standing(id: u32, state: ReleaseState, migration: Migration) -> ReleaseStanding {
@@ -224,6 +249,7 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
             by: by.clone(),
             note: String::new(),
+            key: String::new(),
             environment: "dev".into(),
             content: Digest([u8::try_from(id).expect("small"); 32]),
             config: None,
@@ -258,6 +284,7 @@ mod tests {
             backup: None,
             paused: Vec::new(),
             held: Vec::new(),
+            prepares: false,
         }
     }
 
@@ -330,6 +357,25 @@ mod tests {
             assert_eq!(there.steps.contains(&steps::MIGRATE_UP), up);
             assert_eq!(back.steps.contains(&steps::MIGRATE_DOWN), up);
             assert_eq!(there.lost.is_empty(), !irreversible, "{there:?}");
+        }
+    }
+
+    #[test]
+    fn a_set_up_comes_before_the_data_is_brought_forward_and_says_whether_it_can_be_undone() {
+        let old = standing(1, ReleaseState::Stable, Migration::default());
+        for unprepare in [vec![], vec!["true".to_owned()]] {
+            let prepare = vec!["true".to_owned()];
+            let declared =
+                Migration { prepare, unprepare: unprepare.clone(), ..migration(true, true, false) };
+            let new = standing(2, ReleaseState::Candidate, declared);
+            let first = Facts { prepares: true, ..facts(WayKind::Deploy, Some(&old), Some(&new)) };
+            let there = outline(&first);
+            let place = |step| there.steps.iter().position(|known| *known == step);
+            assert!(place(steps::QUIESCENT) < place(steps::PREPARE), "{there:?}");
+            assert!(place(steps::PREPARE) < place(steps::MIGRATE_UP), "{there:?}");
+            assert_eq!(there.lost.is_empty(), !unprepare.is_empty(), "{there:?}");
+            let again = outline(&Facts { prepares: false, ..first });
+            assert!(!again.steps.contains(&steps::PREPARE) && again.lost.is_empty(), "{again:?}");
         }
     }
 

@@ -151,6 +151,12 @@ impl Ways {
             // Who must go back is held up by nobody.
             WayKind::Immediate | WayKind::Full | WayKind::Database => Default::default(),
         };
+        let prepares = match &to {
+            Some(to) if !to.release.migration.prepare.is_empty() => {
+                releases.prepared(to.release.content).await?.is_none()
+            }
+            _ => false,
+        };
         let facts = Facts {
             kind: wish.kind,
             from: from.as_ref(),
@@ -163,6 +169,7 @@ impl Ways {
             backup: backup.as_ref(),
             paused,
             held,
+            prepares,
         };
         let mut outline = plan::outline(&facts);
         for candidate in self.0.supervisor.candidates() {

@@ -6,8 +6,8 @@ use crate::readiness::{
     scratch_fleet::script_agent,
 };
 use crate::{
-    config::{AgentSettings, AgentSystem},
-    domain::{AgentState, FleetSnapshot},
+    config::AgentSettings,
+    domain::{Admission, AgentState, FleetSnapshot},
     readiness::{Evidence, Found, survivors},
 };
 #[cfg(test)]
@@ -17,16 +17,14 @@ use futures_util::FutureExt;
 const TOLD: usize = 30;
 
 pub async fn ready(evidence: &Evidence) -> Found {
-    let system_off =
-        evidence.settings.agent_system == AgentSystem::Off || evidence.supervisor.switched_off().is_some();
-    let found = compared(&evidence.settings.agents, evidence.fleet(), system_off);
+    let found = compared(&evidence.settings.agents, evidence.fleet(), &evidence.supervisor.admission());
     evidence.supervisor.candidates().iter().fold(found, |found, candidate| {
         let of = candidate.release.map(|release| format!(" of {release}")).unwrap_or_default();
         found.seen(format!("a rollout is under way: {}{of}, which is not counted", candidate.id))
     })
 }
 
-fn compared(agents: &[AgentSettings], fleet: &FleetSnapshot, system_off: bool) -> Found {
+fn compared(agents: &[AgentSettings], fleet: &FleetSnapshot, admission: &Admission) -> Found {
     let mut seen = Seen::default();
     for agent in agents.iter().filter(|agent| agent.enabled) {
         let Some(status) = fleet.agent(agent.name.as_str()) else {
@@ -55,7 +53,7 @@ fn compared(agents: &[AgentSettings], fleet: &FleetSnapshot, system_off: bool) -
             }
         }
     }
-    seen.judge(system_off)
+    seen.judge(admission)
 }
 
 #[derive(Default)]
@@ -87,14 +85,18 @@ impl Seen {
         }
     }
 
-    fn judge(self, system_off: bool) -> Found {
+    fn judge(self, admission: &Admission) -> Found {
         let counted = format!("{} of {} instances are ready", self.ready, self.wanted);
-        let found = if system_off {
+        let found = if matches!(admission, Admission::Closed(_)) {
             Found::fail("the agent system is switched off: nothing runs")
         } else if self.wanted == 0 {
             Found::fail("the manifest enables no agent: there is no fleet to ship")
         } else if self.problems.is_empty() && self.ready == self.wanted && self.hidden > 0 {
             Found::warn(format!("{counted}, but {} of their processes may not be looked into", self.hidden))
+        } else if let (Admission::Limited(limited), true) =
+            (admission, self.problems.is_empty() && self.ready == self.wanted)
+        {
+            Found::warn(format!("{counted}, but the fleet is {limited}"))
         } else if self.problems.is_empty() && self.ready == self.wanted {
             Found::pass(counted.clone())
         } else {
@@ -124,7 +126,7 @@ impl Seen {
 
 /// What is changed in a sound snapshot and its manifest before they are compared.
 #[cfg(test)]
-type Change = fn(&mut Vec<AgentSettings>, &mut FleetSnapshot, &mut bool);
+type Change = fn(&mut Vec<AgentSettings>, &mut FleetSnapshot, &mut Admission);
 
 #[cfg(test)]
 async fn after(ground: &Ground, change: Change) -> Found {
@@ -135,9 +137,9 @@ async fn after(ground: &Ground, change: Change) -> Found {
         fleet.agents.iter().all(|agent| agent.state == AgentState::Ready).then(|| fleet.clone())
     };
     let mut snapshot = fleet.until(super::PATIENCE, both).await.expect("both are ready");
-    let (mut manifest, mut off) = (fleet.settings().agents.clone(), false);
-    change(&mut manifest, &mut snapshot, &mut off);
-    let found = compared(&manifest, &snapshot, off);
+    let (mut manifest, mut admission) = (fleet.settings().agents.clone(), Admission::Open);
+    change(&mut manifest, &mut snapshot, &mut admission);
+    let found = compared(&manifest, &snapshot, &admission);
     fleet.finish().await;
     found
 }
@@ -151,10 +153,17 @@ fn first(fleet: &mut FleetSnapshot, change: impl FnOnce(&mut crate::domain::Agen
 }
 
 #[cfg(test)]
+fn limited() -> Admission {
+    let by = crate::domain::Principal::user(0);
+    let (at, reason, clients) = (jiff::Timestamp::UNIX_EPOCH, "OPS-17".into(), vec![by.clone()]);
+    Admission::Limited(crate::domain::Limited { at, by, reason, clients })
+}
+
+#[cfg(test)]
 pub const SABOTEUR: Saboteur = Saboteur {
     of: "AO-001",
     at_work: || {
-        let broken: [(_, Change); 7] = [
+        let broken: [(_, Change); 8] = [
             ("an instance that is not ready", |_, fleet, _| {
                 first(fleet, |agent| agent.instances[0].state = AgentState::BackingOff);
             }),
@@ -173,7 +182,8 @@ pub const SABOTEUR: Saboteur = Saboteur {
                 manifest.push(third);
             }),
             ("a scale by hand", |_, fleet, _| first(fleet, |agent| agent.replicas = 2)),
-            ("a system that is switched off", |_, _, off| *off = true),
+            ("a system that is switched off", |_, _, admission| *admission = Admission::Closed(None)),
+            ("a system that works for a few", |_, _, admission| *admission = limited()),
         ];
         tried(after, (|_, _, _| {}) as Change, broken).boxed()
     },
@@ -186,12 +196,16 @@ mod tests {
 
     #[test]
     fn counts_that_differ_and_an_empty_fleet_are_no_pass() {
-        let judge = |wanted, ready, off| Seen { wanted, ready, ..Seen::default() }.judge(off).outcome;
-        assert_eq!(judge(2, 2, false), Outcome::Pass);
-        assert_eq!(judge(224, 111, false), Outcome::Fail);
-        assert_eq!(judge(0, 0, false), Outcome::Fail, "an empty fleet is no pass");
-        assert_eq!(judge(2, 2, true), Outcome::Fail);
+        let judge = |wanted, ready, admission: &Admission| {
+            Seen { wanted, ready, ..Seen::default() }.judge(admission).outcome
+        };
+        assert_eq!(judge(2, 2, &Admission::Open), Outcome::Pass);
+        assert_eq!(judge(224, 111, &Admission::Open), Outcome::Fail);
+        assert_eq!(judge(0, 0, &Admission::Open), Outcome::Fail, "an empty fleet is no pass");
+        assert_eq!(judge(2, 2, &Admission::Closed(None)), Outcome::Fail);
+        assert_eq!(judge(2, 2, &limited()), Outcome::Warn, "it does not work for everybody");
+        assert_eq!(judge(2, 1, &limited()), Outcome::Fail);
         let hidden = Seen { wanted: 2, ready: 2, hidden: 1, ..Seen::default() };
-        assert_eq!(hidden.judge(false).outcome, Outcome::Warn, "who it is was not seen");
+        assert_eq!(hidden.judge(&Admission::Open).outcome, Outcome::Warn, "who it is was not seen");
     }
 }

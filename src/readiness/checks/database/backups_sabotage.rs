@@ -124,6 +124,7 @@ fn standing(hours_old: i64, problems: &[&str], drill: Option<(i64, &[&str])>) ->
         at: ago(hours_old),
         by: "schedule".into(),
         note: String::new(),
+        key: String::new(),
         agentd: "1".into(),
         fleet_id: "f".into(),
         content: Content { version: 5, schema: digest, tables: std::collections::BTreeMap::new(), digest },
