@@ -61,6 +61,7 @@ fn rollback() -> String {
         page.heading(&format!("--mode {kind}")).text(match kind {
             WayKind::Immediate => "The fleet is switched off and proved to be off, by what the kernel says is alive. It stays off, over restarts and reloads, until agentctl system on or a rollback in full. While it is off, no work is taken of anybody.",
             WayKind::Full => "The fleet runs the release that was stable before, or the one that --to names, verified. If that does not come up, it is as it was.",
+            WayKind::Database => "The database of agentd, and those that the manifest declares, are put back to the backup that --backup names, while the fleet is off. What has ended since stays ended: keys, sessions, waivers. The release that runs stays the same. A backup of now is made and verified first, and what was there before is put back if the fleet does not come up.",
             // No way back, and not in the list of those.
             WayKind::Deploy => "",
         });

@@ -10,7 +10,7 @@ use crate::{
         way::Begun,
     },
     daemon::{App, Route},
-    deploy::{Making, Preview, release_to_make},
+    deploy::{Creation, Making, Preview, release_to_make},
     domain::{Act, Audited, Caller, Fault, FaultKind, Permission, ReleaseId},
     protocol::{Endpoint, Verb},
 };

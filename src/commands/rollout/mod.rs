@@ -103,7 +103,10 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
         Action::Promote { agent, reason, unproved, dry_run, detach, yes } => {
             let one = ctl.client.call::<Show>(&AgentRequest { agent: agent.clone() }).await?;
             let to = Some(one.shown.rollout.release);
-            let plan = ctl.client.call::<Plan>(&PlanRequest { kind: WayKind::Deploy, to, unproved }).await?;
+            let plan = ctl
+                .client
+                .call::<Plan>(&PlanRequest { kind: WayKind::Deploy, to, backup: None, unproved })
+                .await?;
             if dry_run {
                 ctl.output.print(&ctl.ui, &plan, |_| planned(&plan))?;
                 return Ok(super::way::exit_of_plan(&plan));

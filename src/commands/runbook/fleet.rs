@@ -34,7 +34,7 @@ pub async fn page(app: App, caller: Caller) -> Result<Runbook, Fault> {
         book.add(wrong(standing, report.as_ref(), at));
     }
     for kind in [WayKind::Full, WayKind::Immediate] {
-        let wish = Wish { kind, to: None, unproved: false };
+        let wish = Wish { kind, to: None, backup: None, unproved: false };
         let plan = known(&mut book, "how to go back", app.ways.plan(&wish, &caller.principal)).await;
         if let Some(plan) = plan {
             book.add(way(&plan));

@@ -47,7 +47,7 @@ impl Rollouts {
                 "`agentctl rollout show {agent}` has the figures; --unproved --reason TEXT goes on all the same"
             )));
         }
-        let way = Wish { kind: WayKind::Deploy, to: Some(rollout.release), unproved };
+        let way = Wish { kind: WayKind::Deploy, to: Some(rollout.release), backup: None, unproved };
         let plan = parts.ways.plan(&way, &by).await?;
         if !plan.against.is_empty() {
             return Err(cannot(FaultKind::Refused, plan.against.join("; "))

@@ -3,6 +3,7 @@
 use super::{
     compare::compare,
     fit::{Fitted, of},
+    hold::held,
     look::{Asker, questions},
     service::RolloutsParts,
     sides::Sides,
@@ -87,7 +88,7 @@ impl Trial {
                         if changed.is_err() {
                             return None; // the supervisor is gone, and the daemon with it
                         }
-                        if let Some(over) = bench.over(&limits) {
+                        if let Some(over) = bench.over(&limits).await {
                             return Some(over);
                         }
                     }

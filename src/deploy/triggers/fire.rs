@@ -57,7 +57,7 @@ impl Triggers {
         looked: &Looked,
         told: String,
     ) -> Result<(), Fault> {
-        let wish = Wish { kind: WayKind::Full, to: None, unproved: false };
+        let wish = Wish { kind: WayKind::Full, to: None, backup: None, unproved: false };
         let by = principal();
         let plan = match self.0.parts.ways.plan(&wish, &by).await {
             Ok(plan) if plan.against.is_empty() && plan.lost.is_empty() => plan,

@@ -5,7 +5,8 @@ use crate::{
     config::Settings,
     deploy::steps,
     domain::{
-        BackupEntry, BackupId, BackupManifest, ByteSize, CourseBackup, Fault, Part, Period, WayBackup, moment,
+        BackupEntry, BackupId, BackupManifest, ByteSize, CourseBackup, Fault, Part, Period, WayBackup,
+        WayKind, moment,
     },
     store::{Since, Store, needed_to_replace},
 };
