@@ -160,8 +160,10 @@ fn short(daemon: &Daemon) -> Answer {
 
 fn outcomes(answer: &Answer, ids: &[&str], word: &str) {
     for id in ids {
-        let line = answer.stdout.lines().find(|line| line.split_whitespace().nth(1) == Some(id));
-        assert!(line.is_some_and(|line| line.trim_start().starts_with(word)), "{id} {word}: {answer}");
+        // Among the reasons above it is called an item.
+        let is_it = |line: &&str| line.split_whitespace().take(2).eq([word, id]);
+        let line = answer.stdout.lines().find(is_it);
+        assert!(line.is_some(), "{id} {word}: {answer}");
     }
 }
 
@@ -240,6 +242,17 @@ options = { at_least = 0.2, samples = 2 }
 fn a_release_is_deployed_on_a_go_waited_for_over_a_kill_and_then_blessed() {
     let mut daemon = Daemon::start(&format!("{ORDERS}{TRIAL}"));
     becomes(&daemon, "orders", "ready");
+    for (asked, code, told) in [
+        (&["--phase", "extended"][..], 7, "no release is on trial"),
+        (&["--phase", "short", "--release", "r-9"], 7, "no such release"),
+        (&["--phase", "extended", "--since", "2h"], 2, "no item"),
+        (&["--phase", "short", "--since", "2999-01-01T00:00Z"], 2, "yet to come"),
+        (&["--since", "2h"], 2, "for the phases short and extended"),
+        (&["--wait"], 2, "for the phases short and extended"),
+    ] {
+        let answer = daemon.ctl(["deploy-check"].iter().chain(asked)).exits(code);
+        assert!(answer.stderr.contains(told), "{told}: {answer}");
+    }
     daemon.ctl(["release", "create"]).exits(0);
     let refused = || daemon.ctl(["deploy", "r-1", "--dry-run"]).exits(6).stdout;
     assert!(refused().contains("against: no deploy-check has ever been made"), "{}", refused());

@@ -41,7 +41,7 @@ fn head(ui: &Ui, report: &Report, list: &Checklist) -> String {
         escape(&report.config_digest.chars().take(12).collect::<String>()),
     );
     if let Some(soak) = &list.soak {
-        let window = format!("{} from {} to {}", soak.progress(), moment(soak.since), moment(soak.until));
+        let window = format!("{} ({} to {})", soak.progress(), moment(soak.since), moment(soak.until));
         text.push_str(&super::head::labelled(ui, "window ", &[window]));
     }
     text.push_str(&super::head::labelled(ui, "because", &report.reasons));

@@ -75,7 +75,11 @@ impl Look for Leak {
 
     async fn look(&self, evidence: &Evidence, around: &Around) -> Found {
         let Some(metrics) = &around.metrics else { return Found::skipped(UNRECORDED) };
-        match self.ask(evidence, metrics, settled(&around.window, self.0.settle.0)).await {
+        let span = match settled(&around.window, self.0.settle) {
+            Ok(span) => span,
+            Err(early) => return early,
+        };
+        match self.ask(evidence, metrics, span).await {
             Ok(said) => {
                 weigh(said, "figures do not grow beyond what is allowed", "nothing of it was recorded")
             }

@@ -1,6 +1,6 @@
 //! `level`: a figure stays within its limit through the whole window, not only on average; the worst stretch is named.
 use super::{
-    series::{Chosen, Figure, UNRECORDED, settled, unseen},
+    series::{Chosen, Figure, UNRECORDED, first_step, settled, unseen},
     weigh::{Said, weigh},
 };
 use crate::{
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use std::{collections::BTreeMap, time::Duration};
 
 /// What may not be exceeded.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "LevelItemOptions")]
 pub struct Options {
@@ -100,7 +100,10 @@ impl Look for Level {
 
     async fn look(&self, evidence: &Evidence, around: &Around) -> Found {
         let Some(metrics) = &around.metrics else { return Found::skipped(UNRECORDED) };
-        let span = settled(&around.window, self.options.settle.0);
+        let span = match settled(&around.window, self.options.settle) {
+            Ok(span) => span,
+            Err(early) => return early,
+        };
         match self.ask(evidence, metrics, span).await {
             Ok(said) => weigh(
                 said,
@@ -119,7 +122,11 @@ impl Level {
         metrics: &Metrics,
         span: (Timestamp, Timestamp),
     ) -> Result<Vec<Said>, Fault> {
-        let least = Some(self.options.window.0);
+        let stretch = self.options.window;
+        if first_step(span, i64::try_from(stretch.0.as_secs()).unwrap_or(i64::MAX / 2)).is_none() {
+            return Ok(vec![Said::Unsure(format!("no stretch of {stretch} of the window has begun yet"))]);
+        }
+        let least = Some(stretch.0);
         if self.options.share {
             let all = Chosen { labels: Labels::default(), ..self.chosen.clone() };
             let (all, step) = all.traces(metrics, span, least).await?;

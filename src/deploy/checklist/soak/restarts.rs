@@ -46,7 +46,10 @@ impl Look for Restarts {
     async fn look(&self, evidence: &Evidence, around: &Around) -> Found {
         let Some(metrics) = &around.metrics else { return Found::skipped(UNRECORDED) };
         let chosen = Chosen::of("agent_restarts", Stat::Sum);
-        let span = settled(&around.window, self.0.settle.0);
+        let span = match settled(&around.window, self.0.settle) {
+            Ok(span) => span,
+            Err(early) => return early,
+        };
         let traces = match chosen.traces(metrics, span, None).await {
             Ok((traces, _)) => traces,
             Err(fault) => return Found::error(fault.message),

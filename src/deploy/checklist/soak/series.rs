@@ -3,9 +3,9 @@ use super::Window;
 use crate::{
     config::OptionProblem,
     deploy::checklist::kind::problem,
-    domain::{Fault, FaultKind, Labels, MetricKind, MetricUnit, Stat, nearest, one_line},
+    domain::{Fault, FaultKind, Labels, MetricKind, MetricUnit, Period, Stat, nearest, one_line},
     metrics::{Asked, METRICS, Metrics, Trace},
-    readiness::Evidence,
+    readiness::{Evidence, Found},
 };
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -128,13 +128,11 @@ impl Chosen {
         };
         let step_s = step((since, until), least, i64::try_from(series).unwrap_or(i64::MAX));
         let step = Duration::from_secs(step_s.unsigned_abs());
-        let from = Timestamp::from_second((since.as_second() + step_s - 1).div_euclid(step_s) * step_s);
-        let from = from.unwrap_or(since);
+        let Some(from) = first_step((since, until), step_s).filter(|_| series > 0) else {
+            return Ok((Vec::new(), step));
+        };
         // A time ends with the look at its very end, which is of the next.
         let to = until.checked_sub(SignedDuration::from_secs(1)).unwrap_or(until);
-        if series == 0 || from >= to {
-            return Ok((Vec::new(), step));
-        }
         let asked = Asked {
             name: self.name.clone(),
             labels: self.labels.clone(),
@@ -167,10 +165,20 @@ pub fn unseen(evidence: &Evidence, chosen: &Chosen, traces: &[Trace]) -> Vec<Str
 /// Without metrics nothing was recorded.
 pub const UNRECORDED: &str = "nothing records metrics here, so there is nothing to judge by";
 
-/// From so long after the window began.
-pub fn settled(window: &Window, settle: Duration) -> (Timestamp, Timestamp) {
-    let settle = SignedDuration::try_from(settle).unwrap_or(SignedDuration::MAX);
-    (window.since.checked_add(settle).unwrap_or(window.until).min(window.until), window.until)
+/// From so long after the window began; what is to be said where it is not longer than that.
+pub fn settled(window: &Window, settle: Period) -> Result<(Timestamp, Timestamp), Found> {
+    let later = SignedDuration::try_from(settle.0).unwrap_or(SignedDuration::MAX);
+    match window.since.checked_add(later) {
+        Ok(since) if since < window.until => Ok((since, window.until)),
+        _ if settle.0.is_zero() => Err(Found::skipped("the window has only just begun")),
+        _ => Err(Found::skipped(format!("the window is not longer than {settle} yet, which are left out"))),
+    }
+}
+
+/// The first whole step in this time; none if none is over.
+pub fn first_step((since, until): (Timestamp, Timestamp), step_s: i64) -> Option<Timestamp> {
+    let first = (since.as_second() + step_s - 1).div_euclid(step_s) * step_s;
+    Timestamp::from_second(first).ok().filter(|first| *first < until)
 }
 
 fn step((since, until): (Timestamp, Timestamp), least: Option<Duration>, series: i64) -> i64 {

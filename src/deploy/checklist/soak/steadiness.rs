@@ -51,7 +51,10 @@ impl Look for Steadiness {
 
     async fn look(&self, evidence: &Evidence, around: &Around) -> Found {
         let Some(metrics) = &around.metrics else { return Found::skipped(UNRECORDED) };
-        let span = settled(&around.window, self.0.settle.0);
+        let span = match settled(&around.window, self.0.settle) {
+            Ok(span) => span,
+            Err(early) => return early,
+        };
         match self.ask(evidence, metrics, span).await {
             Ok(said) => {
                 weigh(said, "instances and probes were steady", "no instance and no probe was seen at all")
