@@ -48,4 +48,4 @@ mod users;
 pub use artifact::{CURRENT, current_release};
 pub use supervisor::{ApplyReport, LogQuery, Supervisor, SupervisorParts};
 pub use usage::{Usage, used_by, used_by_fleet};
-pub use users::AgentUsers;
+pub use users::{AgentUsers, is_distinctive};

@@ -22,6 +22,7 @@ mod unpack;
 pub use inspect::{Parse, inspect};
 pub use lock::Lock;
 pub use make::{Going, Wanted, make};
+pub use outside::Program;
 pub use service::{Backups, BackupsParts, Progress, References, Tell};
 pub use shelf::Shelf;
 pub use unpack::unpack;

@@ -148,6 +148,16 @@ fn planned(plan: &WayPlan) -> String {
         table.row(vec![step.name.to_string(), one_line(&step.title), took]);
     }
     text.push_str(&table.render(None));
+    if let Some(last) = &plan.rehearsed {
+        let how = if last.passed() { "passed" } else { "failed" };
+        let _ = writeln!(
+            text,
+            "rehearsed: {how} in {}, {} ({})",
+            last.took,
+            last.at.strftime("%Y-%m-%d %H:%MZ"),
+            last.operation
+        );
+    }
     for (label, sentences) in [("lost", &plan.lost), ("doubt", &plan.doubts), ("against", &plan.against)] {
         for sentence in sentences {
             let _ = writeln!(text, "{label}: {}", one_line(sentence));

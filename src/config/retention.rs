@@ -34,6 +34,8 @@ pub struct RetentionSettings {
     pub audit: Period,
     /// How long it is kept how a backup was tried out; the last of all stays in any case.
     pub drills: Period,
+    /// How long it is kept what came of rehearsals of a return; the last of each release's content stays in any case.
+    pub rehearsals: Period,
 }
 
 impl Default for RetentionSettings {
@@ -53,6 +55,7 @@ impl Default for RetentionSettings {
             operations: 200,
             audit: Period::secs(365 * 86400),
             drills: Period::secs(365 * 86400),
+            rehearsals: Period::secs(365 * 86400),
         }
     }
 }

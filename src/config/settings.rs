@@ -2,8 +2,8 @@
 //! not here cannot be set, and a key that is here is documented.
 use super::{
     AccessSettings, ApprovalSettings, BackupSettings, CheckSettings, ChecklistSettings, ClientsSettings,
-    DependencySettings, ErrorSettings, KeySettings, MetricsSettings, PolicySettings, Quotas, ReleaseSettings,
-    RestartSettings, RetentionSettings, RoleSettings, SessionSettings,
+    DependencySettings, ErrorSettings, KeySettings, MetricsSettings, PolicySettings, Quotas,
+    RehearsalSettings, ReleaseSettings, RestartSettings, RetentionSettings, RoleSettings, SessionSettings,
 };
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;
@@ -38,6 +38,7 @@ pub struct Settings {
     pub store: StoreSettings,
     pub retention: RetentionSettings,
     pub releases: ReleaseSettings,
+    pub rehearsal: RehearsalSettings,
     pub backups: BackupSettings,
     pub errors: ErrorSettings,
     pub metrics: MetricsSettings,
@@ -73,6 +74,7 @@ impl Default for Settings {
             store: StoreSettings::default(),
             retention: RetentionSettings::default(),
             releases: ReleaseSettings::default(),
+            rehearsal: RehearsalSettings::default(),
             backups: BackupSettings::default(),
             errors: ErrorSettings::default(),
             metrics: MetricsSettings::default(),

@@ -8,6 +8,7 @@ mod graph;
 mod metrics;
 mod policy;
 mod quotas;
+mod rehearsal;
 mod releases;
 mod roles;
 
@@ -76,6 +77,7 @@ impl Verifier<'_> {
         self.policies();
         self.quotas();
         self.releases();
+        self.rehearsal();
         self.backups();
         self.metrics();
         for (index, agent) in settings.agents.iter().enumerate() {

@@ -7,6 +7,7 @@ use super::{
     logging::LevelSwitch,
     manifest::kept_from_agents,
     rehearsal::Rehearsal,
+    rehearsing::LastRehearsed,
     reload::{Fresh, Reloader, Reread, releases_beside, resolve},
     roster::Roster,
     safekeeping::{self, LastMade, Safekeeper},
@@ -142,6 +143,11 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         reload: Some(Arc::clone(&rehearsal) as _),
         serve: Some(rehearsal),
         safekeeping: Some(Arc::new(Safekeeper::new(backups.clone()))),
+        rehearsing: Some(Arc::new(LastRehearsed {
+            settings: settings.clone(),
+            store: store.clone(),
+            releases: paths.releases.clone(),
+        })),
     };
     let releases = releases_beside(&parts, &plan.reread);
     let hands = ways::hands(&parts, &releases, &backups);
@@ -151,7 +157,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
-    let (hands, operations, ways) = ways::assemble(hands, &paths, &store, &errors);
+    let (hands, operations, ways, rehearsals) = ways::assemble(hands, &paths, &store, &errors, &plan.reread);
     let metrics = measured(&settings, &clock, (&store, &supervisor, &monitor, &errors));
     let app = App {
         settings,
@@ -173,6 +179,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         errors,
         operations,
         ways,
+        rehearsals,
         backups,
         metrics,
         started_at,
@@ -189,6 +196,9 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
 
     // Nobody else sets it. The two hold each other from here on, for as long as the process lives.
     let _ = hands.reload.set(Arc::new(Configuration::of(&app)));
+    if let Err(fault) = app.rehearsals.clear().await {
+        tracing::error!(%fault, "what is left of a rehearsal was not cleared away");
+    }
     // Everything that a step may reach is there, and nobody can begin another before these are known.
     app.operations.recover().await?;
     let closing = CancellationToken::new();

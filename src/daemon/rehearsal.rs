@@ -152,6 +152,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         reload: None,
         serve: None,
         safekeeping: None,
+        rehearsing: None,
         started: Arc::default(),
     };
     let releases = releases_beside(&parts, &reread);
@@ -162,7 +163,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
-    let (_hands, operations, ways) = ways::assemble(hands, &paths, &store, &errors);
+    let (_hands, operations, ways, rehearsals) = ways::assemble(hands, &paths, &store, &errors, &reread);
     // Of what is tried out, nothing is recorded.
     let metrics =
         Metrics::new(MetricsParts { settings: settings.clone(), store: store.clone(), clock: clock.clone() });
@@ -187,6 +188,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         errors,
         operations,
         ways,
+        rehearsals,
         backups,
         metrics,
         control: Control::default(),

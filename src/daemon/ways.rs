@@ -1,10 +1,10 @@
 //! Deployments and rollbacks put together: what their steps reach, the operations that they are carried out as, and the
 //! daemon's configuration, read again.
-use super::{App, manifest::kept_from_agents};
+use super::{App, manifest::kept_from_agents, rehearsing, reload::Reread};
 use crate::{
     backups::Backups,
     config::Paths,
-    deploy::{Hands, Releases, Reload, Ways, WaysParts, steps},
+    deploy::{Hands, Rehearsals, Releases, Reload, Ways, WaysParts, rehearsal_steps, steps},
     domain::{Fault, FaultKind},
     errors::Errors,
     operations::{Operations, Registry},
@@ -43,10 +43,13 @@ pub fn assemble(
     paths: &Paths,
     store: &Store,
     errors: &Errors,
-) -> (Arc<Hands>, Operations, Ways) {
+    reread: &Reread,
+) -> (Arc<Hands>, Operations, Ways, Rehearsals) {
     let hands = Arc::new(hands);
+    let stand = rehearsing::stand(&hands, paths, store, reread);
+    let steps = steps(&hands).into_iter().chain(rehearsal_steps(&stand));
     // It refuses a name that is none or that two bear, and these are constants: no daemon would start at all.
-    let registry = Registry::new(steps(&hands)).expect("each step has a name of its own");
+    let registry = Registry::new(steps).expect("each step has a name of its own");
     let operations = Operations::new(paths.operations.clone(), registry, hands.clock.clone(), errors.clone());
     let operations = operations.telling(store.clone());
     let ways = Ways::new(WaysParts {
@@ -57,7 +60,8 @@ pub fn assemble(
         store: store.clone(),
         clock: hands.clock.clone(),
     });
-    (hands, operations, ways)
+    let rehearsals = Rehearsals::new(stand, operations.clone());
+    (hands, operations, ways, rehearsals)
 }
 
 pub struct Configuration(App);

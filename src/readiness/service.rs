@@ -1,6 +1,6 @@
 //! Runs validations for the daemon: one at a time, followed by cursor, kept by the store.
 use super::{
-    CheckInfo, Declared, Evidence, Found, Gate, Reload, RunRequest, Safekeeping, Serve,
+    CheckInfo, Declared, Evidence, Found, Gate, Rehearsing, Reload, RunRequest, Safekeeping, Serve,
     aside::Aside,
     checks::{self, CATEGORIES},
     conduct::{conduct, scratch},
@@ -61,6 +61,8 @@ pub struct ReadinessParts {
     pub serve: Option<Arc<dyn Serve>>,
     /// Where backups are made and tried out; `boot` supplies it.
     pub safekeeping: Option<Arc<dyn Safekeeping>>,
+    /// Where rehearsals are recorded; `boot` supplies it.
+    pub rehearsing: Option<Arc<dyn Rehearsing>>,
 }
 
 /// When the daemon began to start and how long it took until it answered.

@@ -74,6 +74,7 @@ pub async fn bench_in(home: TempDir) -> Bench {
         reload: None,
         serve: None,
         safekeeping: None,
+        rehearsing: None,
         started: Arc::default(),
     };
     Bench { readiness: Readiness::new(parts), store, home, on_disk }

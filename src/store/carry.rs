@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Taken from the live file, as a whole.
-const OF_THE_PRESENT: &[&str] = &["audit", "approvals", "breakers", "drills", "instances", "quotas", "uids"];
+const OF_THE_PRESENT: &[&str] =
+    &["audit", "approvals", "breakers", "drills", "instances", "quotas", "rehearsals", "uids"];
 
 /// What was kept from coming back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

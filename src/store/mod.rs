@@ -29,10 +29,12 @@ mod prune;
 mod quotas;
 mod readers;
 mod readiness;
+mod rehearsals;
 mod releases;
 #[cfg(test)]
 mod scratch;
 mod sessions;
+mod set_apart;
 mod waivers;
 mod writer;
 
@@ -57,3 +59,4 @@ pub use quotas::{QuotaHour, Reserved};
 #[cfg(test)]
 pub(crate) use scratch::{Flaw, act, lose_event, open_flawed};
 pub use sessions::HashedSession;
+pub use set_apart::{FORMER, set_apart};

@@ -24,6 +24,7 @@ mod operations;
 mod python;
 mod quickstart;
 mod quotas;
+mod rehearse;
 mod releases;
 mod reports;
 mod roles;

@@ -1,4 +1,6 @@
 //! The way back: off at once, or to the release that was good before. Planned, begun, looked at.
+mod rehearse;
+
 use super::way::{Going, exit_of_plan, go, show_plan};
 use crate::{
     cli::{CliError, Ctl, Exit, render},
@@ -42,6 +44,14 @@ enum Action {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+    },
+    /// Start the release on a copy of today's database, beside the fleet, and see whether it comes up
+    Rehearse(rehearse::Args),
+    /// What came of rehearsals, the newest first
+    Rehearsals {
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: u32,
     },
     /// Deployments and rollbacks, the newest first
     #[command(visible_alias = "ls")]
@@ -94,7 +104,9 @@ impl Endpoint for List {
 }
 
 pub fn routes() -> Vec<Route> {
-    vec![Route::to::<List, _, _>(handle_list)]
+    let mut routes = rehearse::routes();
+    routes.push(Route::to::<List, _, _>(handle_list));
+    routes
 }
 
 async fn handle_list(app: App, _caller: Caller, request: ListRequest) -> Result<Past, Fault> {
@@ -107,6 +119,8 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
         Action::Run { to, reason, plan, dry_run, detach, yes } => {
             go(ctl, Going { wish: to.wish()?, reason, seen: plan, dry_run, detach, yes }).await
         }
+        Action::Rehearse(args) => rehearse::run(args, ctl).await,
+        Action::Rehearsals { limit } => rehearse::list(limit, ctl).await,
         Action::List { limit } => {
             let past = ctl.client.call::<List>(&ListRequest { limit }).await?;
             ctl.output.print(&ctl.ui, &past, |wide| render::operations(&ctl.ui, &past.operations, wide))?;

@@ -10,6 +10,7 @@ mod errors;
 mod fixture;
 mod item;
 mod kind;
+mod rehearsed;
 mod service;
 mod validated;
 
@@ -27,6 +28,7 @@ const ITEMS: &[ItemKind] = &[
     ItemKind::of::<agents::Agents>(),
     ItemKind::of::<errors::Errors>(),
     ItemKind::of::<backup::Backup>(),
+    ItemKind::of::<rehearsed::OfReturn>(),
     ItemKind::of::<alerts::Alerts>(),
     ItemKind::of::<attest::Attest>(),
 ];

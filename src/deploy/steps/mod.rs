@@ -11,6 +11,7 @@ mod target;
 mod verify;
 
 pub use hands::{Hands, Reload};
+pub use verify::{MARGIN, STEADY, Standing, judge};
 
 use crate::operations::Step;
 use std::sync::Arc;
