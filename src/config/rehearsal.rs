@@ -17,7 +17,7 @@ pub struct RehearsalSettings {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
     /// Program and arguments, no shell: makes what `env` leads to, such as a scratch copy of the database. It gets
-    /// AGENTD_RELEASE (what is rehearsed) and AGENTD_RELEASE_FROM (what runs).
+    /// AGENTD_RELEASE (what is rehearsed) and AGENTD_RELEASE_FROM (what runs); run again where agentd was cut off.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prepare: Vec<String>,
     /// Program and arguments, no shell: takes away what `prepare` made. Run after every rehearsal, however it ended, and

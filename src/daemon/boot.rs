@@ -143,11 +143,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         reload: Some(Arc::clone(&rehearsal) as _),
         serve: Some(rehearsal),
         safekeeping: Some(Arc::new(Safekeeper::new(backups.clone()))),
-        rehearsing: Some(Arc::new(LastRehearsed {
-            settings: settings.clone(),
-            store: store.clone(),
-            releases: paths.releases.clone(),
-        })),
+        rehearsing: Some(Arc::new(LastRehearsed::of(&settings, &store, &paths))),
     };
     let releases = releases_beside(&parts, &plan.reread);
     let hands = ways::hands(&parts, &releases, &backups);
@@ -196,11 +192,8 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
 
     // Nobody else sets it. The two hold each other from here on, for as long as the process lives.
     let _ = hands.reload.set(Arc::new(Configuration::of(&app)));
-    if let Err(fault) = app.rehearsals.clear().await {
-        tracing::error!(%fault, "what is left of a rehearsal was not cleared away");
-    }
     // Everything that a step may reach is there, and nobody can begin another before these are known.
-    app.operations.recover().await?;
+    go_on(&app).await?;
     let closing = CancellationToken::new();
     let admission =
         Admission::new(Bounds::for_descriptors(descriptors), vec![0, rustix::process::geteuid().as_raw()]);
@@ -229,6 +222,14 @@ async fn launch(
     });
     let interrupt = async { store.interrupt_runs().await.map_err(Fault::from) };
     Ok(tokio::try_join!(interrupt, launch)?.1)
+}
+
+/// With operations that were open; what one of them had started beside the fleet is ended first.
+async fn go_on(app: &App) -> Result<(), Fault> {
+    if let Err(fault) = app.rehearsals.clear().await {
+        tracing::error!(%fault, "what is left of a rehearsal was not cleared away");
+    }
+    app.operations.recover().await.map(drop)
 }
 
 async fn announce(app: &App, took: Duration) {

@@ -88,6 +88,7 @@ impl Running {
         app.note(EventKind::DaemonStopping, format!("pid {}", std::process::id())).await;
         let errors = &app.errors;
         within(STEP * 2, errors, "the operations", app.operations.shutdown()).await;
+        within(STEP * 6, errors, "the rehearsal", app.rehearsals.shutdown()).await;
         within(STEP * 2, errors, "the metrics", app.metrics.shutdown()).await;
         within(STEP, errors, "the monitor", app.monitor.shutdown()).await;
         stop_agents(&app, deadline, hasten).await;

@@ -2,7 +2,7 @@
 use super::reload::Reread;
 use crate::{
     agents::current_release,
-    config::Settings,
+    config::{Paths, Settings},
     deploy::{Hands, RehearsalParts, Stand},
     domain::{Fault, RehearsalStanding, previous_stable},
     readiness::Rehearsing,
@@ -16,7 +16,7 @@ use std::{
 use tokio::{sync::watch, task::spawn_blocking};
 
 /// Beside the ways between releases, on the same ground.
-pub fn stand(hands: &Hands, paths: &crate::config::Paths, store: &Store, reread: &Reread) -> Arc<Stand> {
+pub fn stand(hands: &Hands, paths: &Paths, store: &Store, reread: &Reread) -> Arc<Stand> {
     let reread = Arc::clone(reread);
     Stand::new(RehearsalParts {
         settings: hands.settings.clone(),
@@ -31,9 +31,15 @@ pub fn stand(hands: &Hands, paths: &crate::config::Paths, store: &Store, reread:
 
 /// Of what a rollback would return to now.
 pub struct LastRehearsed {
-    pub settings: watch::Receiver<Arc<Settings>>,
-    pub store: Store,
-    pub releases: PathBuf,
+    settings: watch::Receiver<Arc<Settings>>,
+    store: Store,
+    releases: PathBuf,
+}
+
+impl LastRehearsed {
+    pub fn of(settings: &watch::Receiver<Arc<Settings>>, store: &Store, paths: &Paths) -> Self {
+        Self { settings: settings.clone(), store: store.clone(), releases: paths.releases.clone() }
+    }
 }
 
 impl Rehearsing for LastRehearsed {

@@ -96,6 +96,7 @@ fn every_route_that_changes_something_leaves_its_row() {
         ("system/on", "{}"),
         ("releases/create", "{}"),
         ("releases/bless", r#"{"id":"r-1"}"#),
+        ("rehearsals/begin", "{}"),
         ("backups/create", r#"{"note":"a"}"#),
         ("backups/drill", "{}"),
         ("config/reload", "{}"),

@@ -152,7 +152,11 @@ fn listed(ctl: &Ctl, all: &[Rehearsal], wide: bool) -> String {
 }
 
 fn told(one: &Rehearsal) -> String {
-    let how = if one.passed() { "came up" } else { "did NOT come up" };
+    let how = match (one.passed(), one.left_out.len()) {
+        (true, 0) => "came up".to_owned(),
+        (true, count) => format!("came up without {count} of its agents"),
+        (false, _) => "did NOT come up".to_owned(),
+    };
     let mut text = format!(
         "{} {how} on a copy of today's database ({}), in {}\n",
         one.release,

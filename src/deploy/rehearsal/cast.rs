@@ -47,6 +47,11 @@ pub fn cast(facts: &Facts<'_>, mut free: impl FnMut() -> Result<u16, Fault>) -> 
     let recorded = facts.recorded;
     let (mut cast, mut moves) = (Cast::default(), Moves::new());
     for agent in recorded.agents.iter().filter(|agent| agent.enabled) {
+        if agent.options.get("command").is_none() {
+            let (name, kind) = (&agent.name, &agent.kind);
+            cast.unproved.push(format!("{name} was not asked: agents of kind {kind} are only watched"));
+            continue;
+        }
         let ports = fixed_ports(agent);
         if let Some(why) = why_not(agent, facts) {
             cast.held.extend(ports.into_iter().map(|port| (port, agent.name.clone())));
@@ -150,9 +155,6 @@ fn why_not(agent: &AgentSettings, facts: &Facts<'_>) -> Option<String> {
     let name = &agent.name;
     if let Some(why) = facts.leave_out.get(name) {
         return Some(why.clone());
-    }
-    if agent.options.get("command").is_none() {
-        return Some(format!("it is of kind {}, which agentd does not start but only watches", agent.kind));
     }
     if facts.stopped.contains(name) {
         return Some("it was stopped by hand, and a return would leave it so".into());
@@ -325,9 +327,9 @@ mod tests {
         };
         let cast = of(&facts);
         assert_eq!(names(&cast), ["hears"]);
+        assert!(cast.unproved[0].contains("elsewhere was not asked"), "{:?}", cast.unproved);
         for (agent, why) in [
             ("deaf", "speaks of its port 8000"),
-            ("elsewhere", "only watches"),
             ("stopped", "stopped by hand"),
             ("sends", "text messages"),
             ("opens", "port 9200"),

@@ -13,11 +13,13 @@ use crate::{
 };
 use rustix::fs::statvfs;
 use serde::{Deserialize, Serialize};
-use std::{fs, sync::Arc};
-use tokio::task::spawn_blocking;
+use std::{fs, sync::Arc, time::Duration};
+use tokio::{task::spawn_blocking, time::timeout};
 
 /// What nothing else may hold at the same time.
 const RESOURCE: &str = "rehearsal";
+/// What the end of one may take at the end of the daemon, before it is killed.
+const FAREWELL: Duration = Duration::from_secs(8);
 /// Beside the copy of the database: logs, and a file system that is never filled to the last block.
 const SPARE: u64 = 64 << 20;
 
@@ -46,6 +48,16 @@ impl Rehearsals {
     /// What a daemon that was ended in the middle left. Before anything of it is gone on with.
     pub async fn clear(&self) -> Result<(), Fault> {
         self.stand.clear().await
+    }
+
+    /// At the end of the daemon: no process of a rehearsal outlives it. What was under way ends at the next start.
+    pub async fn shutdown(&self) {
+        let ended = timeout(FAREWELL, self.stand.end()).await;
+        if !matches!(ended, Ok(Ok(_)))
+            && let Err(fault) = self.stand.clear().await
+        {
+            tracing::error!(%fault, "a rehearsal was not ended");
+        }
     }
 
     /// Refused where it could touch what is live, or where there is no room for it.
@@ -116,19 +128,21 @@ impl Rehearsals {
         });
         let (free, memory, available) =
             look.await.map_err(|panic| Fault::internal(format!("cannot look for room: {panic}")))?;
-        for (what, needed, there) in [("disk", disk, free), ("memory", memory, available)] {
-            if there.is_some_and(|there| there < needed) {
-                let (needed, there) = (ByteSize(needed), ByteSize(there.unwrap_or_default()));
-                return Err(Fault::new(
-                    FaultKind::Refused,
-                    format!("cannot rehearse beside the living fleet: it may take {needed} of {what}, and {there} are free"),
-                )
-                .category(FaultCategory::Resource)
-                .hint("make room, or leave out what is large with --without AGENT; nothing was started"));
-            }
-        }
-        Ok(())
+        enough("disk", disk, free)?;
+        enough("memory", memory, available)
     }
+}
+
+/// Where it cannot be known how much there is, nothing is refused for that.
+fn enough(what: &str, needed: u64, there: Option<u64>) -> Result<(), Fault> {
+    let Some(there) = there.filter(|there| *there < needed) else { return Ok(()) };
+    let (needed, there) = (ByteSize(needed), ByteSize(there));
+    let message = format!(
+        "cannot rehearse beside the living fleet: it may take {needed} of {what}, and {there} are free"
+    );
+    Err(Fault::new(FaultKind::Refused, message)
+        .category(FaultCategory::Resource)
+        .hint("make room, or leave out what is large with --without AGENT; nothing was started"))
 }
 
 fn known(chosen: &Chosen, without: &[AgentName]) -> Result<(), Fault> {
@@ -148,4 +162,17 @@ fn available_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_room_beside_the_living_fleet_is_refused() {
+        assert!(enough("disk", 10, Some(10)).is_ok() && enough("disk", 10, None).is_ok());
+        let fault = enough("memory", 2 << 30, Some(1 << 30)).expect_err("begun");
+        assert!(fault.kind == FaultKind::Refused && fault.message.contains("of memory"), "{fault:?}");
+        assert!(available_memory().is_some_and(|bytes| bytes > 1 << 20));
+    }
 }

@@ -83,13 +83,11 @@ impl Stand {
                 tracing::warn!("removed what was left of a rehearsal");
                 Ok(())
             }
-            Err(error) => Err(Fault::internal(format!(
-                "cannot clear away what is left of a rehearsal: {error}"
-            ))
-            .hint(format!(
-                "look at `{}` and for processes under it",
-                self.parts.paths.state_dir.join("rehearsal").display()
-            ))),
+            Err(error) => {
+                let place = self.parts.paths.state_dir.join("rehearsal");
+                let message = format!("cannot clear {} for a rehearsal: {error}", place.display());
+                Err(Fault::internal(message).hint("`ls -la` shows what is there; nothing live was touched"))
+            }
         }
     }
 
