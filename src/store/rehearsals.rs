@@ -20,7 +20,8 @@ impl Store {
             let added = connection
                 .prepare_cached(
                     "INSERT INTO rehearsals (operation, at, release, content, passed, body)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (operation, at) DO NOTHING",
+                     SELECT ?1, ?2, ?3, ?4, ?5, ?6
+                     WHERE NOT EXISTS (SELECT 1 FROM rehearsals WHERE operation = ?1 AND at = ?2)",
                 )?
                 .execute(params![
                     rehearsal.operation.to_string(),

@@ -157,12 +157,14 @@ fn told(one: &Rehearsal) -> String {
         (true, count) => format!("came up without {count} of its agents"),
         (false, _) => "did NOT come up".to_owned(),
     };
-    let mut text = format!(
-        "{} {how} on a copy of today's database ({}), in {}\n",
-        one.release,
-        ByteSize(one.copy_bytes),
-        one.took
-    );
+    let mut text = match one.copy_bytes {
+        // Not as it was recorded: there was nothing to make a copy for.
+        0 => format!("{} was NOT started\n", one.release),
+        bytes => {
+            let (release, took, size) = (one.release, one.took, ByteSize(bytes));
+            format!("{release} {how} on a copy of today's database ({size}), in {took}\n")
+        }
+    };
     let mut table = Table::new(&["AGENT", "READY", "WHAT"]).figures(&[1]);
     for agent in &one.agents {
         let ready = agent.ready_ms.map_or_else(String::new, |ms| format!("{:.1} s", ms as f64 / 1e3));
