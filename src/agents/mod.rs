@@ -52,4 +52,4 @@ pub use order::layers;
 pub use supervisor::{ApplyReport, LogQuery, Supervisor, SupervisorParts};
 pub use switch::Switch;
 pub use usage::{Usage, used_by, used_by_fleet};
-pub use users::AgentUsers;
+pub use users::{AgentUsers, is_distinctive};

@@ -125,6 +125,12 @@ pub fn own(user: Option<(u32, u32)>, index: u32) -> Option<u32> {
     user.map(|(uid, _)| uid).filter(|uid| RANGE.contains(uid) && index == 0)
 }
 
+/// Does the manifest give a uid by which an agent's processes are told from all others? Nobody else may have it then.
+pub fn is_distinctive(user: &str) -> bool {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    lookup(user, &passwd).is_some_and(|(uid, _)| RANGE.contains(&uid))
+}
+
 /// A name or a number. A number needs no entry; its group is then the same number.
 fn lookup(user: &str, passwd: &str) -> Option<(u32, u32)> {
     let number: Option<u32> = user.parse().ok();

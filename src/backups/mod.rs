@@ -23,6 +23,7 @@ mod unpack;
 pub use inspect::{Parse, inspect};
 pub use lock::Lock;
 pub use make::{Going, Wanted, make};
+pub use outside::Program;
 pub use put_back::{DatabaseFate, fates};
 pub use service::{Backups, BackupsParts, Order, Progress, References, Tell};
 pub use shelf::Shelf;

@@ -1,5 +1,5 @@
-//! Programs that dump and restore databases which agentd does not run: no shell, no secret among their arguments, what
-//! they say is bounded, and their whole process group is gone when they are.
+//! Programs that dump, restore and stand in for databases which agentd does not run: no shell, no secret among their
+//! arguments, what they say is bounded, and their whole process group is gone when they are.
 use crate::{
     config::redact,
     domain::{Period, one_line},
@@ -20,10 +20,10 @@ const LONGEST: usize = 2_000;
 /// How long a child of it that lives on may hold its standard error open.
 const LINGER: Duration = Duration::from_millis(500);
 
-pub(super) struct Program<'a> {
+pub struct Program<'a> {
     pub argv: Vec<String>,
     /// What it must know and nobody else may see.
-    pub secrets: Vec<(&'static str, SecretString)>,
+    pub secrets: Vec<(&'a str, SecretString)>,
     /// What it must know and anybody may.
     pub told: Vec<(&'static str, String)>,
     pub input: Option<File>,

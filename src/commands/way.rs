@@ -187,6 +187,16 @@ pub fn planned(plan: &WayPlan) -> String {
     for name in databases {
         let _ = writeln!(text, "with it: database {}", one_line(name));
     }
+    if let Some(last) = &plan.rehearsed {
+        let how = if last.passed() { "passed" } else { "failed" };
+        let _ = writeln!(
+            text,
+            "rehearsed: {how} in {}, {} ({})",
+            last.took,
+            last.at.strftime("%Y-%m-%d %H:%MZ"),
+            last.operation
+        );
+    }
     for (label, sentences) in [("lost", &plan.lost), ("doubt", &plan.doubts), ("against", &plan.against)] {
         for sentence in sentences {
             let _ = writeln!(text, "{label}: {}", one_line(sentence));

@@ -23,6 +23,7 @@ mod policy;
 mod problem;
 mod quotas;
 mod redact;
+mod rehearsal;
 mod releases;
 mod rest;
 mod restart;
@@ -61,6 +62,7 @@ pub use policy::{BackoffGrowth, BreakerSettings, DEFAULT_POLICY, PolicySettings,
 pub use problem::{Problem, Problems, Severity, SourceText};
 pub use quotas::{FailureSettings, Quota, QuotaSettings, Quotas, Speed};
 pub use redact::redact;
+pub use rehearsal::RehearsalSettings;
 pub use releases::{MigrationSettings, ReleaseSettings};
 pub use restart::{BackoffRange, LatchRule, RestartSettings};
 pub use retention::RetentionSettings;

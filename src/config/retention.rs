@@ -38,6 +38,8 @@ pub struct RetentionSettings {
     pub triggers: Period,
     /// How long a rollout is kept after it ended.
     pub rollouts: Period,
+    /// How long it is kept what came of rehearsals of a return; the last of each release's content stays in any case.
+    pub rehearsals: Period,
 }
 
 impl Default for RetentionSettings {
@@ -59,6 +61,7 @@ impl Default for RetentionSettings {
             drills: Period::secs(365 * 86400),
             triggers: Period::secs(365 * 86400),
             rollouts: Period::secs(365 * 86400),
+            rehearsals: Period::secs(365 * 86400),
         }
     }
 }

@@ -2,9 +2,9 @@
 //! not here cannot be set, and a key that is here is documented.
 use super::{
     AccessSettings, ApprovalSettings, BackupSettings, CheckSettings, ChecklistSettings, ClientsSettings,
-    DependencySettings, ErrorSettings, KeySettings, MetricsSettings, PolicySettings, Quotas, ReleaseSettings,
-    RestartSettings, RetentionSettings, RoleSettings, RolloutSettings, SessionSettings, TriggerSettings,
-    TriggersSettings,
+    DependencySettings, ErrorSettings, KeySettings, MetricsSettings, PolicySettings, Quotas,
+    RehearsalSettings, ReleaseSettings, RestartSettings, RetentionSettings, RoleSettings, RolloutSettings,
+    SessionSettings, TriggerSettings, TriggersSettings,
 };
 use crate::domain::{AgentName, ByteSize, Category, Period, ProbeRole};
 use schemars::JsonSchema;
@@ -40,6 +40,7 @@ pub struct Settings {
     pub retention: RetentionSettings,
     pub releases: ReleaseSettings,
     pub rollout: RolloutSettings,
+    pub rehearsal: RehearsalSettings,
     pub backups: BackupSettings,
     pub errors: ErrorSettings,
     pub metrics: MetricsSettings,
@@ -80,6 +81,7 @@ impl Default for Settings {
             retention: RetentionSettings::default(),
             releases: ReleaseSettings::default(),
             rollout: RolloutSettings::default(),
+            rehearsal: RehearsalSettings::default(),
             backups: BackupSettings::default(),
             errors: ErrorSettings::default(),
             metrics: MetricsSettings::default(),

@@ -8,6 +8,7 @@ mod graph;
 mod metrics;
 mod policy;
 mod quotas;
+mod rehearsal;
 mod releases;
 mod roles;
 mod rollout;
@@ -78,6 +79,7 @@ impl Verifier<'_> {
         self.policies();
         self.quotas();
         self.releases();
+        self.rehearsal();
         self.backups();
         self.metrics();
         self.triggers(all);

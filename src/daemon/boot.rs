@@ -7,6 +7,7 @@ use super::{
     logging::LevelSwitch,
     manifest::kept_from_agents,
     rehearsal::Rehearsal,
+    rehearsing::LastRehearsed,
     reload::{Fresh, Reloader, Reread, releases_beside, resolve},
     roster::Roster,
     safekeeping::{self, LastMade, Safekeeper},
@@ -146,6 +147,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         serve: Some(rehearsal),
         safekeeping: Some(Arc::new(Safekeeper::new(backups.clone()))),
         triggering: Some(Arc::new(Judge::of(&store))),
+        rehearsing: Some(Arc::new(LastRehearsed::of(&settings, &store, &paths))),
     };
     let releases = releases_beside(&parts, &plan.reread);
     let hands = ways::hands(&parts, &releases, &backups, replaced);
@@ -156,9 +158,16 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
-    let beside =
-        Beside { paths: &paths, store: &store, errors: &errors, trail: &trail, checklist: &checklist };
-    let Assembled { hands, operations, ways, triggers, rollouts } = ways::assemble(hands, &beside);
+    let beside = Beside {
+        paths: &paths,
+        store: &store,
+        errors: &errors,
+        trail: &trail,
+        checklist: &checklist,
+        reread: &plan.reread,
+    };
+    let Assembled { hands, operations, ways, triggers, rollouts, rehearsals } =
+        ways::assemble(hands, &beside);
     let app = App {
         settings,
         config_digest,
@@ -181,6 +190,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         ways,
         triggers,
         rollouts,
+        rehearsals,
         backups,
         metrics,
         started_at,
@@ -198,8 +208,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     // Nobody else sets it. The two hold each other from here on, for as long as the process lives.
     let _ = hands.reload.set(Arc::new(Configuration::of(&app)));
     // Everything that a step may reach is there, and nobody can begin another before these are known.
-    app.operations.recover().await?;
-    way_ends::see_to_the_last(&app).await;
+    go_on(&app).await?;
     let closing = CancellationToken::new();
     let admission =
         Admission::new(Bounds::for_descriptors(descriptors), vec![0, rustix::process::geteuid().as_raw()]);
@@ -228,6 +237,16 @@ async fn launch(
     });
     let interrupt = async { store.interrupt_runs().await.map_err(Fault::from) };
     Ok(tokio::try_join!(interrupt, launch)?.1)
+}
+
+/// With operations that were open; what one of them had started beside the fleet is ended first.
+async fn go_on(app: &App) -> Result<(), Fault> {
+    if let Err(fault) = app.rehearsals.clear().await {
+        tracing::error!(%fault, "what is left of a rehearsal was not cleared away");
+    }
+    app.operations.recover().await?;
+    way_ends::see_to_the_last(app).await;
+    Ok(())
 }
 
 async fn announce(app: &App, took: Duration) {

@@ -115,6 +115,7 @@ impl Running {
         let errors = &app.errors;
         within(STEP * 2, errors, "the operations", app.operations.shutdown()).await;
         within(STEP * 2, errors, "the rollouts", app.rollouts.shutdown()).await;
+        within(STEP * 6, errors, "the rehearsal", app.rehearsals.shutdown()).await;
         within(STEP * 2, errors, "the metrics", app.metrics.shutdown()).await;
         within(STEP, errors, "the monitor", app.monitor.shutdown()).await;
         stop_agents(&app, deadline, hasten).await;

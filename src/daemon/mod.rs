@@ -14,6 +14,7 @@ mod logging;
 mod manifest;
 mod notify;
 mod rehearsal;
+mod rehearsing;
 mod reload;
 mod roster;
 mod route;

@@ -153,6 +153,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         serve: None,
         safekeeping: None,
         triggering: None,
+        rehearsing: None,
         started: Arc::default(),
     };
     let releases = releases_beside(&parts, &reread);
@@ -166,9 +167,15 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
-    let beside =
-        Beside { paths: &paths, store: &store, errors: &errors, trail: &trail, checklist: &checklist };
-    let Assembled { operations, ways, triggers, rollouts, .. } = ways::assemble(hands, &beside);
+    let beside = Beside {
+        paths: &paths,
+        store: &store,
+        errors: &errors,
+        trail: &trail,
+        checklist: &checklist,
+        reread: &reread,
+    };
+    let Assembled { operations, ways, triggers, rollouts, rehearsals, .. } = ways::assemble(hands, &beside);
     App {
         settings,
         config_digest,
@@ -192,6 +199,7 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
         ways,
         triggers,
         rollouts,
+        rehearsals,
         backups,
         metrics,
         control: Control::default(),

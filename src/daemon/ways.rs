@@ -1,14 +1,14 @@
 //! Deployments and rollbacks put together: what their steps reach, the operations that they are carried out as, and the
 //! daemon's configuration, read again.
-use super::{App, manifest::kept_from_agents};
+use super::{App, manifest::kept_from_agents, rehearsing, reload::Reread};
 use crate::{
     auth::Trail,
     backups::Backups,
     config::{Paths, Settings},
     deploy::{
-        FleetIsBusy, Hands, Paused, Releases, Reload, Rollouts, RolloutsParts, Ways, WaysParts,
+        FleetIsBusy, Hands, Paused, Rehearsals, Releases, Reload, Rollouts, RolloutsParts, Ways, WaysParts,
         checklist::Checklists,
-        steps,
+        rehearsal_steps, steps,
         triggers::{Triggers, TriggersParts},
     },
     domain::{Fault, FaultKind},
@@ -81,6 +81,7 @@ pub struct Beside<'a> {
     pub errors: &'a Errors,
     pub trail: &'a Trail,
     pub checklist: &'a Checklists,
+    pub reread: &'a Reread,
 }
 
 pub struct Assembled {
@@ -89,14 +90,17 @@ pub struct Assembled {
     pub ways: Ways,
     pub triggers: Triggers,
     pub rollouts: Rollouts,
+    pub rehearsals: Rehearsals,
 }
 
 /// Every step that a journal may name is known here. What was open goes on once all that steps may reach is there.
 pub fn assemble(hands: Hands, beside: &Beside<'_>) -> Assembled {
-    let &Beside { paths, store, errors, trail, checklist } = beside;
+    let &Beside { paths, store, errors, trail, checklist, reread } = beside;
     let hands = Arc::new(hands);
+    let stand = rehearsing::stand(&hands, paths, store, reread);
+    let steps = steps(&hands).into_iter().chain(rehearsal_steps(&stand));
     // It refuses a name that is none or that two bear, and these are constants: no daemon would start at all.
-    let registry = Registry::new(steps(&hands)).expect("each step has a name of its own");
+    let registry = Registry::new(steps).expect("each step has a name of its own");
     let operations = Operations::new(paths.operations.clone(), registry, hands.clock.clone(), errors.clone());
     let operations = operations.telling(store.clone());
     let ways = Ways::new(WaysParts {
@@ -132,7 +136,8 @@ pub fn assemble(hands: Hands, beside: &Beside<'_>) -> Assembled {
         holds: vec![Arc::new(busy), Arc::new(Paused(store.clone()))],
         sharing: None,
     });
-    Assembled { hands, operations, ways, triggers, rollouts }
+    let rehearsals = Rehearsals::new(stand, operations.clone());
+    Assembled { hands, operations, ways, triggers, rollouts, rehearsals }
 }
 
 pub struct Configuration(App);

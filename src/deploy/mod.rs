@@ -1,11 +1,13 @@
 //! Releases and the ways between them: what one is made of, what must hold before it, and the way back.
 pub mod checklist;
+mod rehearsal;
 mod releases;
 mod rollout;
 mod steps;
 pub mod triggers;
 mod ways;
 
+pub use rehearsal::{RehearsalParts, RehearsalWish, Rehearsals, Stand, rehearsal_steps};
 pub use releases::{
     AgentChange, AgentDiff, Before, Copied, Creation, Fresh, Preview, ReleaseDiff, ReleaseEntry, Releases,
     ReleasesParts, Reread, Verification,

@@ -34,6 +34,7 @@ pub const APPROVABLE: &[&str] = &[
     "quotas/reset",
     "readiness/cancel",
     "readiness/run",
+    "rehearsals/begin",
     "releases/bless",
     "releases/create",
     "releases/delete",

@@ -23,6 +23,7 @@ mod principal;
 mod quantity;
 mod readiness;
 mod reading;
+mod rehearsal;
 mod release;
 mod rollout;
 #[cfg(test)]
@@ -78,6 +79,7 @@ pub use readiness::{
     Category, CategoryScore, Finding, Interval, Outcome, Report, RunState, RunSummary, Severity, Verdict,
 };
 pub use reading::{moment, percent};
+pub use rehearsal::{LeftOut, Rehearsal, RehearsalStanding, Rehearsed, RehearsedAgent};
 pub use release::{
     Artifact, Migration, PlannedMove, Release, ReleaseId, ReleaseMove, ReleaseRank, ReleaseStanding,
     ReleaseState, ReleasedAgent, ReleasedConfig, ReleasedReadiness, Revision, expendable, plan_move,

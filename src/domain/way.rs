@@ -1,6 +1,6 @@
 //! A way from one release to another, as it is planned: the steps, what they are expected to take, what would be lost and
 //! what stands against it.
-use super::{BackupId, CorrelationId, Digest, Period, Principal, ReleaseId, StepName};
+use super::{BackupId, CorrelationId, Digest, Period, Principal, Rehearsal, ReleaseId, StepName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -121,6 +121,9 @@ pub struct WayPlan {
     pub against: Vec<String>,
     /// What is doubtful and stops nobody.
     pub doubts: Vec<String>,
+    /// The last rehearsal of a return to what that release ships.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsed: Option<Rehearsal>,
     /// SHA-256 of all that is to be done. Another fleet, another release or another step is another digest.
     pub digest: Digest,
 }

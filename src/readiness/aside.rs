@@ -1,4 +1,4 @@
-//! A runtime of its own for one validation: its threads, and the scratch processes that they start, give way to the fleet.
+//! A runtime of its own for one validation, or one rehearsal: its threads, and the scratch processes that they start, give way to the fleet.
 use crate::domain::Fault;
 use rustix::{
     process::setpriority_process,

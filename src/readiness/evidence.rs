@@ -1,7 +1,7 @@
 //! What checks may look at: a read-only view of the running system. Each look happens once a run, so that all checks
 //! of a run judge the same moment.
 use super::{
-    Gate, Ground, ReadinessParts, Reload, Reread, Safekeeping, Serve, Started, Triggering,
+    Gate, Ground, ReadinessParts, Rehearsing, Reload, Reread, Safekeeping, Serve, Started, Triggering,
     references::{self, Followed},
 };
 use crate::{
@@ -41,6 +41,7 @@ pub struct Evidence {
     pub serve: Option<Arc<dyn Serve>>,
     pub safekeeping: Option<Arc<dyn Safekeeping>>,
     pub triggering: Option<Arc<dyn Triggering>>,
+    pub rehearsing: Option<Arc<dyn Rehearsing>>,
     /// Where controls are exercised, away from the real ones.
     pub ground: Ground,
     /// As long as a check may look, it may also start something scratch.
@@ -71,6 +72,7 @@ impl Evidence {
             serve: parts.serve.clone(),
             safekeeping: parts.safekeeping.clone(),
             triggering: parts.triggering.clone(),
+            rehearsing: parts.rehearsing.clone(),
             ground,
             fleet: OnceLock::new(),
             probes: OnceLock::new(),

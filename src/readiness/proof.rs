@@ -1,7 +1,9 @@
 //! Scratch ground: private copies in which controls are exercised. Nothing of it outlives the run: not a file, not a
 //! process, whether a check ends well, panics, is cut off, or the daemon dies under it.
 use super::survivors;
-use crate::{config::StoreSettings, domain::Fault, resilience::Clock, store::Store};
+use crate::{
+    agents::cgroup::CgroupTree, config::StoreSettings, domain::Fault, resilience::Clock, store::Store,
+};
 use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
@@ -46,6 +48,9 @@ impl Ground {
             let plot = plot?.path();
             if let Ok(mark) = fs::read_to_string(plot.join(MARK)) {
                 survivors::kill_all(mark.trim())?;
+                if let Some(cgroups) = CgroupTree::open(mark.trim()) {
+                    cgroups.remove_empty();
+                }
             }
             fs::remove_dir_all(&plot)?;
             swept += 1;

@@ -42,7 +42,11 @@ impl Ground {
     /// Starts a scratch fleet. `agents` are entries as the manifest has them; limits, stop times and probes count as
     /// they do there. With `watched`, a real monitor probes it.
     pub async fn fleet(&self, overlay: Value, watched: bool) -> Result<ScratchFleet, Fault> {
-        let plot = self.plot()?;
+        self.fleet_on(self.plot()?, overlay, watched).await
+    }
+
+    /// The same on a plot that may have a database already: `agentd.db` in `state`.
+    pub async fn fleet_on(&self, plot: Plot, overlay: Value, watched: bool) -> Result<ScratchFleet, Fault> {
         let settings = scratch_settings(plot.path(), overlay)?;
         let paths = Paths::new(&settings);
         for dir in [&paths.state_dir, &paths.backups, &paths.fifos, &paths.agent_logs, &paths.runtime_dir] {

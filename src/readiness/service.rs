@@ -1,6 +1,7 @@
 //! Runs validations for the daemon: one at a time, followed by cursor, kept by the store.
 use super::{
-    CheckInfo, Declared, Evidence, Found, Gate, Reload, RunRequest, Safekeeping, Serve, Triggering,
+    CheckInfo, Declared, Evidence, Found, Gate, Rehearsing, Reload, RunRequest, Safekeeping, Serve,
+    Triggering,
     aside::Aside,
     checks::{self, CATEGORIES},
     conduct::{conduct, scratch},
@@ -63,6 +64,8 @@ pub struct ReadinessParts {
     pub safekeeping: Option<Arc<dyn Safekeeping>>,
     /// What judges the triggers; `boot` supplies it.
     pub triggering: Option<Arc<dyn Triggering>>,
+    /// Where rehearsals are recorded; `boot` supplies it.
+    pub rehearsing: Option<Arc<dyn Rehearsing>>,
 }
 
 /// When the daemon began to start and how long it took until it answered.

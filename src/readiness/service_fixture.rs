@@ -75,6 +75,7 @@ pub async fn bench_in(home: TempDir) -> Bench {
         serve: None,
         safekeeping: None,
         triggering: None,
+        rehearsing: None,
         started: Arc::default(),
     };
     Bench { readiness: Readiness::new(parts), store, home, on_disk }

@@ -29,10 +29,14 @@ const OF_THE_PRESENT: &[&str] = &[
     "drills",
     "instances",
     "quotas",
+    "rehearsals",
     "release_moves",
     "releases",
     "reports",
+    "rollouts",
     "runs",
+    "trigger_firings",
+    "trigger_holds",
     "uids",
 ];
 /// Row by row: what ended in either has ended.
@@ -51,7 +55,6 @@ const OF_THE_BACKUP: &[&str] = &[
     "metric_ticks",
     "transitions",
 ];
-
 /// What was kept from coming back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Carried {

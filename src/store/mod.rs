@@ -29,12 +29,14 @@ mod prune;
 mod quotas;
 mod readers;
 mod readiness;
+mod rehearsals;
 mod releases;
 mod replace;
 mod rollouts;
 #[cfg(test)]
 mod scratch;
 mod sessions;
+mod set_apart;
 mod since;
 mod triggers;
 mod waivers;
@@ -63,5 +65,6 @@ pub use rollouts::RolloutMove;
 #[cfg(test)]
 pub(crate) use scratch::{Flaw, act, lose_event, open_flawed};
 pub use sessions::HashedSession;
+pub use set_apart::{FORMER, set_apart};
 pub use since::Since;
 pub use triggers::FiringEnd;

@@ -55,6 +55,7 @@ impl Store {
         let oldest_error = from_time(self.before(retention.errors)).unwrap_or(i64::MIN);
         let oldest_drill = from_time(self.before(retention.drills)).unwrap_or(i64::MIN);
         let oldest_rollout = from_time(self.before(retention.rollouts)).unwrap_or(i64::MIN);
+        let oldest_rehearsal = from_time(self.before(retention.rehearsals)).unwrap_or(i64::MIN);
         let oldest_hour = self.before(retention.quotas).as_second().div_euclid(3600);
         vec![
             ("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ?1 LIMIT ?2)", oldest_event),
@@ -144,6 +145,17 @@ impl Store {
                 "DELETE FROM rollouts WHERE id IN (SELECT id FROM rollouts WHERE ended_at < ?1 LIMIT ?2)",
                 oldest_rollout,
             ),
+            // The last of each content stays: by it the way back is judged.
+            (
+                "DELETE FROM rehearsals WHERE id IN (SELECT id FROM rehearsals
+                 WHERE at < ?1 AND id NOT IN (SELECT max(id) FROM rehearsals GROUP BY content) ORDER BY id LIMIT ?2)",
+                oldest_rehearsal,
+            ),
+            (
+                "DELETE FROM rehearsals WHERE id IN (SELECT id FROM rehearsals
+                 WHERE id <= (SELECT max(id) FROM rehearsals) - ?1 ORDER BY id LIMIT ?2)",
+                most_rows.into(),
+            ),
         ]
     }
 
@@ -232,6 +244,7 @@ mod tests {
             approvals: Period::secs(3600),
             errors: Period::secs(3600),
             quotas: Period::secs(3600),
+            rehearsals: Period::secs(3600),
             operations: 1,
             audit: Period::secs(3600),
             drills: Period::secs(3600),

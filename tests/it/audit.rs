@@ -99,6 +99,7 @@ fn every_route_that_changes_something_leaves_its_row() {
         ("triggers/hold", r#"{"for":"1h","reason":"a drill"}"#),
         ("triggers/release", "{}"),
         ("releases/bless", r#"{"id":"r-1","unproved":true,"reason":"as it runs"}"#),
+        ("rehearsals/begin", "{}"),
         ("backups/create", r#"{"note":"a"}"#),
         ("backups/drill", "{}"),
         ("config/reload", "{}"),

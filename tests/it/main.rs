@@ -27,6 +27,7 @@ mod prepare;
 mod python;
 mod quickstart;
 mod quotas;
+mod rehearse;
 mod releases;
 mod reports;
 mod roles;

@@ -80,6 +80,8 @@ pub const MATRIX: &[(&str, &[Role])] = &[
     ("/v1/readiness/progress", LOOK),
     ("/v1/readiness/run", ACT),
     ("/v1/readiness/show", LOOK),
+    ("/v1/rehearsals/begin", ACT),
+    ("/v1/rehearsals/list", LOOK),
     ("/v1/releases/bless", ACT),
     ("/v1/releases/create", ACT),
     ("/v1/releases/delete", ACT),

@@ -1,4 +1,5 @@
 //! The way back: off at once, to the release that was good before, or to a backup of the database. Planned, begun, looked at.
+mod rehearse;
 mod status;
 mod triggers;
 mod triggers_show;
@@ -46,6 +47,14 @@ enum Action {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+    },
+    /// Start the release on a copy of today's database, beside the fleet, and see whether it comes up
+    Rehearse(rehearse::Args),
+    /// What came of rehearsals, the newest first
+    Rehearsals {
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: u32,
     },
     /// Deployments and rollbacks, the newest first
     #[command(visible_alias = "ls")]
@@ -119,6 +128,7 @@ pub fn routes() -> Vec<Route> {
     let mut routes = vec![Route::to::<List, _, _>(handle_list)];
     routes.extend(status::routes());
     routes.extend(triggers::routes());
+    routes.extend(rehearse::routes());
     routes
 }
 
@@ -134,6 +144,8 @@ pub async fn run(args: Args, ctl: &Ctl) -> Result<Exit, CliError> {
         }
         Action::Status => status::run(ctl).await,
         Action::Triggers(args) => triggers::run(args, ctl).await,
+        Action::Rehearse(args) => rehearse::run(args, ctl).await,
+        Action::Rehearsals { limit } => rehearse::list(limit, ctl).await,
         Action::List { limit } => {
             let past = ctl.client.call::<List>(&ListRequest { limit }).await?;
             ctl.output.print(&ctl.ui, &past, |wide| render::operations(&ctl.ui, &past.operations, wide))?;

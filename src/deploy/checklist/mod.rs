@@ -11,6 +11,7 @@ mod errors;
 mod fixture;
 mod item;
 mod kind;
+mod rehearsed;
 mod service;
 mod soak;
 mod validated;
@@ -29,6 +30,7 @@ const ITEMS: &[ItemKind] = &[
     ItemKind::of::<agents::Agents>(),
     ItemKind::of::<errors::Errors>(),
     ItemKind::of::<backup::Backup>(),
+    ItemKind::of::<rehearsed::OfReturn>(),
     ItemKind::of::<alerts::Alerts>(),
     ItemKind::of::<attest::Attest>(),
     ItemKind::of::<soak::Level>(),

@@ -20,6 +20,7 @@ pub use hands::{Hands, Reload};
 pub use make_backup::blueprint as backup_to_make;
 pub use make_release::blueprint as release_to_make;
 pub use making::Making;
+pub use verify::{MARGIN, STEADY, Standing, judge};
 
 use crate::operations::Step;
 use std::sync::Arc;

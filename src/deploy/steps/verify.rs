@@ -15,10 +15,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// It must be well for so long without a break: who comes up only to fall over is not up.
-const STEADY: Duration = Duration::from_secs(3);
+pub const STEADY: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(100);
 /// Beyond what the slowest agent may take twice over.
-const MARGIN: Duration = Duration::from_secs(30);
+pub const MARGIN: Duration = Duration::from_secs(30);
 
 pub struct Verify(pub Arc<Hands>);
 
@@ -82,7 +82,7 @@ fn failed(why: &str) -> Fault {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Standing {
+pub enum Standing {
     Well,
     /// Not yet, and who keeps it waiting.
     Coming(String),
@@ -91,7 +91,7 @@ enum Standing {
 }
 
 /// Pure: what the fleet and its probes amount to.
-fn judge(
+pub fn judge(
     settings: &Settings,
     agents: &[Arc<AgentStatus>],
     probes: &[ProbeStatus],

@@ -9,8 +9,8 @@ use crate::{
     deploy::{Releases, checklist::Checklists, steps, triggers},
     domain::{
         Asked, BackupId, Course, Digest, Fault, FaultKind, OperationId, OperationState, OperationSummary,
-        Phase, Principal, ReleaseId, ReleaseStanding, RunState, StepName, StepState, Verdict, WayKind,
-        WayPlan, WayStep,
+        Phase, Principal, Rehearsal, RehearsalStanding, Rehearsed, ReleaseId, ReleaseStanding, RunState,
+        StepName, StepState, Verdict, WayKind, WayPlan, WayStep,
     },
     operations::{Blueprint, Operations},
     resilience::Clock,
@@ -190,6 +190,7 @@ impl Ways {
             asked: None,
         };
         let contents: Vec<Digest> = from.iter().chain(&to).map(|standing| standing.release.content).collect();
+        let (rehearsed, doubt) = self.rehearsed(wish.kind, to.as_ref()).await?;
         let plan = WayPlan {
             schema_version: 1,
             kind: course.kind,
@@ -200,7 +201,8 @@ impl Ways {
             budget: course.kind.budget(),
             lost: outline.lost.clone(),
             against: outline.against.clone(),
-            doubts: outline.doubts.clone(),
+            doubts: outline.doubts.iter().cloned().chain(doubt).collect(),
+            rehearsed,
             digest: plan::digest(&course, &outline, &contents)?,
         };
         Ok((course, plan, outline))
@@ -216,6 +218,28 @@ impl Ways {
             now: parts.clock.now(),
         };
         at.at(id).await
+    }
+
+    /// How the return to a release was rehearsed, and what is doubtful about that.
+    async fn rehearsed(
+        &self,
+        kind: WayKind,
+        to: Option<&ReleaseStanding>,
+    ) -> Result<(Option<Rehearsal>, Option<String>), Fault> {
+        let Some(to) = to.filter(|_| kind == WayKind::Full) else { return Ok((None, None)) };
+        let standing = RehearsalStanding {
+            target: Some(to.release.id),
+            last: self.0.store.last_rehearsal(to.release.content).await?,
+            max_age: self.0.settings.borrow().rehearsal.max_age,
+        };
+        let doubt = match standing.judge(self.0.clock.now()) {
+            Rehearsed::Nowhere | Rehearsed::Fresh(_) => None,
+            Rehearsed::InPart(why)
+            | Rehearsed::Stale(why)
+            | Rehearsed::Never(why)
+            | Rehearsed::Failed(why) => Some(why),
+        };
+        Ok((standing.last, doubt))
     }
 
     /// The last that finished of everything in this environment: what it said, and whether that still counts.

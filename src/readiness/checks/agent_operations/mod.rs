@@ -8,6 +8,7 @@ mod history;
 mod limits;
 mod logs;
 mod order;
+mod rehearsed;
 mod restart;
 mod start;
 mod stop;
@@ -199,6 +200,19 @@ pub const CHECKS: &[Check] = &[
         run: |evidence| adoption::taken_over(&evidence.ground, ANSWERS).boxed(),
     },
     Check {
+        id: "AO-014",
+        title: "the last rehearsal of a return passed and is fresh",
+        category: Category::AgentOperations,
+        severity: Severity::Major,
+        weight: 2,
+        why: "a release that was good in spring need not start on the database of autumn, and the night it is needed is late to learn that",
+        how: "the record of rehearsals, for what a rollback would return to now: the last must have passed with every agent and be no older than max_age of [rehearsal]; none, an old one or one that left agents out is a warning, one that failed fails",
+        fix: "`agentctl rollback rehearse`; `agentctl rollback rehearsals` says what came of the last",
+        exercised: false,
+        quiet: false,
+        run: |evidence| rehearsed::fresh(evidence).boxed(),
+    },
+    Check {
         id: "AO-015",
         title: "the declared triggers would fire, and on nothing else",
         category: Category::AgentOperations,
@@ -228,5 +242,6 @@ pub const SABOTEURS: &[super::Saboteur] = &[
     start::SABOTEUR_OF_PREFLIGHT,
     limits::SABOTEUR,
     adoption::SABOTEUR,
+    rehearsed::SABOTEUR,
     triggers::SABOTEUR,
 ];
