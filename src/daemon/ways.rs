@@ -69,6 +69,7 @@ pub fn assemble(
         releases: hands.releases.clone(),
         operations: operations.clone(),
         ways: ways.clone(),
+        supervisor: hands.supervisor.clone(),
         trail: trail.clone(),
         errors: errors.clone(),
         clock: hands.clock.clone(),
