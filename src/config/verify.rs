@@ -169,11 +169,8 @@ impl Verifier<'_> {
         if weights.len() == crate::domain::Category::ALL.len()
             && weights.values().all(|weight| *weight == 0.0)
         {
-            self.tell(
-                "every weight is 0, so nothing is scored",
-                "/readiness/weights",
-                "give one a weight above 0",
-            );
+            let message = "every weight is 0, so nothing is scored";
+            self.tell(message, "/readiness/weights", "give one a weight above 0");
         }
         let level = &settings.daemon.log.level;
         if level.trim().is_empty()

@@ -121,6 +121,7 @@ pub fn assemble(hands: Hands, beside: &Beside<'_>) -> Assembled {
         releases: hands.releases.clone(),
         operations: operations.clone(),
         ways: ways.clone(),
+        supervisor: hands.supervisor.clone(),
         trail: trail.clone(),
         errors: errors.clone(),
         clock: hands.clock.clone(),

@@ -4,7 +4,7 @@ use super::judge::Terms;
 use crate::domain::{FiringState, Sight, TriggerFiring, TriggerState};
 
 /// After a rollback that was not begun, until it is thought of again.
-const AGAIN_S: i64 = 60;
+const AGAIN_S: i64 = 20;
 
 /// How a trigger stood before this look.
 #[derive(Clone, Copy, Debug)]

@@ -23,6 +23,8 @@ pub struct Scene {
     pub busy: Option<OperationSummary>,
     pub current: Option<ReleaseId>,
     pub on_trial: bool,
+    /// Somebody switched the fleet off: no trigger switches it on again.
+    pub off: bool,
     pub holds: Vec<TriggerHold>,
     pub firings: Vec<TriggerFiring>,
     /// A rollback needs somebody's approval, and nobody said that triggers go without.
@@ -35,7 +37,7 @@ impl Scene {
         store: &Store,
         releases: &Releases,
         operations: &Operations,
-        now: Timestamp,
+        (off, now): (bool, Timestamp),
     ) -> Result<Self, Fault> {
         let of_fleet = operations.list(u32::MAX).into_iter().filter(|operation| operation.resource == FLEET);
         let (mut busy, mut floor) = (None, i64::MIN);
@@ -53,6 +55,7 @@ impl Scene {
         };
         Ok(Self {
             now,
+            off,
             floor,
             busy,
             current,
@@ -83,6 +86,9 @@ impl Scene {
             TriggerAction::Observe => (TriggerAction::Observe, None),
             _ if !self.on_trial && !trigger.always => only("it only observes: no release is on trial".into()),
             TriggerAction::Pause => (TriggerAction::Pause, None),
+            TriggerAction::Revert if self.off => {
+                only("it only observes: the fleet is switched off, and a rollback would start it".into())
+            }
             TriggerAction::Revert => match self.firings.iter().find(|firing| firing.state == FiringState::Stopped) {
                 Some(stopped) => {
                     let name = &stopped.trigger;

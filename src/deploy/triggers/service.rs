@@ -7,6 +7,7 @@ use super::{
     scene::Scene,
 };
 use crate::{
+    agents::Supervisor,
     auth::Trail,
     config::{Settings, TriggerSettings},
     deploy::{Releases, Ways},
@@ -37,6 +38,7 @@ pub struct TriggersParts {
     pub releases: Releases,
     pub operations: Operations,
     pub ways: Ways,
+    pub supervisor: Supervisor,
     pub trail: Trail,
     pub errors: Errors,
     pub clock: Clock,
@@ -223,8 +225,9 @@ impl Triggers {
     }
 
     pub(super) async fn scene(&self, settings: &Settings) -> Result<Scene, Fault> {
-        let TriggersParts { store, releases, operations, clock, .. } = &self.0.parts;
-        Scene::look(settings, store, releases, operations, clock.now()).await
+        let TriggersParts { store, releases, operations, supervisor, clock, .. } = &self.0.parts;
+        let (off, now) = (supervisor.switched_off().is_some(), clock.now());
+        Scene::look(settings, store, releases, operations, (off, now)).await
     }
 
     /// Judges it; changes nothing.

@@ -261,8 +261,8 @@ fn what_was_done_before_decides_what_is_done_now() {
         (firing(F::Reverting, 0, None), 900, old, (T::Reverting, Deed::Nothing), "one is under way"),
         (firing(F::Reverted, 0, Some(100)), 399, 100, (T::Stopped, Deed::Stop), "it did not help"),
         (firing(F::Reverted, 0, Some(100)), 400, 100, (T::Pending, Deed::Fire), "it did, for long enough"),
-        (firing(F::Abandoned, 0, Some(0)), 59, old, (T::Cooling, Deed::Nothing), "not at once"),
-        (firing(F::Abandoned, 0, Some(0)), 60, old, (T::Pending, Deed::Fire), "none was begun"),
+        (firing(F::Abandoned, 0, Some(0)), 19, old, (T::Cooling, Deed::Nothing), "not at once"),
+        (firing(F::Abandoned, 0, Some(0)), 20, old, (T::Pending, Deed::Fire), "none was begun"),
         (firing(F::Stopped, 0, Some(0)), 99_999, old, (T::Stopped, Deed::Nothing), "for ever"),
         (firing(F::Reset, 0, Some(0)), 10, old, (T::Pending, Deed::Fire), "somebody answers for it"),
     ] {
@@ -285,6 +285,7 @@ fn scene(on_trial: bool) -> Scene {
         busy: None,
         current: None,
         on_trial,
+        off: false,
         holds: Vec::new(),
         firings: Vec::new(),
         attended: false,
@@ -303,6 +304,8 @@ fn it_acts_while_a_release_is_on_trial_and_where_nobody_has_to_be_asked() {
         assert_eq!(scene(false).action(&always), (action, None));
         let (acts, _) = Scene { attended: true, ..scene(true) }.action(&declared(action));
         assert_eq!(acts, if action == Revert { Observe } else { action }, "a rollback needs an approval");
+        let (acts, _) = Scene { off: true, ..scene(true) }.action(&declared(action));
+        assert_eq!(acts, if action == Revert { Observe } else { action }, "it would switch the fleet on");
         let stopped = firing(FiringState::Stopped, 0, Some(0));
         let (acts, why) = Scene { firings: vec![stopped], ..scene(true) }.action(&declared(action));
         assert_eq!(acts, if action == Revert { Observe } else { action }, "one is stopped: {why:?}");

@@ -23,14 +23,11 @@ use tokio::{sync::watch, time::timeout};
 const LATEST: Duration = Duration::from_secs(15);
 
 impl Triggers {
-    /// For as long as the daemon lives; `looked` says when there is something new to judge.
+    /// For as long as the daemon lives; `looked` says when there is something new to judge. What the last daemon left is
+    /// settled first.
     pub async fn watch(self, mut looked: watch::Receiver<i64>) {
         let mut failing = false;
         loop {
-            // Late is a time to judge, too; where nobody looks any more, the daemon ends.
-            if let Ok(Err(_closed)) = timeout(LATEST, looked.changed()).await {
-                return;
-            }
             match self.tick().await {
                 Ok(()) => failing = false,
                 // Once, until it works again.
@@ -40,7 +37,28 @@ impl Triggers {
                 }
                 Err(fault) => tracing::debug!(%fault, "triggers are not judged"),
             }
+            let news = tokio::select! {
+                // Late is a time to judge, too.
+                news = timeout(LATEST, looked.changed()) => news,
+                () = self.rollback_ended(), if !failing => continue,
+            };
+            // Nobody looks any more: the daemon ends.
+            if matches!(news, Ok(Err(_))) {
+                return;
+            }
         }
+    }
+
+    /// Never, where none is under way.
+    async fn rollback_ended(&self) {
+        let under_way = self.open().await.unwrap_or_default().into_iter();
+        let mut under_way = under_way.filter(|firing| firing.state == FiringState::Reverting);
+        if let Some(id) = under_way.find_map(|firing| firing.operation)
+            && self.0.parts.operations.settled(id).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
     }
 
     pub(super) async fn tick(&self) -> Result<(), Fault> {
