@@ -230,6 +230,7 @@ impl Stand {
         let called = format!("`{key}` of [rehearsal]");
         let program = Program {
             argv,
+            told: Vec::new(),
             secrets,
             input: None,
             output: None,
