@@ -216,6 +216,7 @@ mod tests {
             digest: Digest([0; 32]),
         };
         let manifest = BackupManifest {
+            key: String::new(),
             schema_version: 1,
             id: BackupId::new(at, 1),
             at,

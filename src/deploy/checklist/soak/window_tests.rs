@@ -14,6 +14,7 @@ fn standing(id: u32, moves: &[(ReleaseState, i64)]) -> ReleaseStanding {
         at: at(-9000),
         by: by.clone(),
         note: String::new(),
+        key: String::new(),
         environment: "dev".into(),
         content: Digest([0; 32]),
         config: None,
