@@ -58,7 +58,7 @@ impl Triggers {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     pub(super) async fn tick(&self) -> Result<(), Fault> {
