@@ -385,12 +385,6 @@ fn an_environment_changes_items_by_id_and_a_wrong_item_is_shown_where_it_stands(
         ("id = \"alert-arrives\"", "id = \"Cors-Closed\"", "is taken by the item of line"),
         ("id = \"alert-arrives\"", "id = \"DB-1\"", "in the form of the checks"),
         ("id = \"alert-arrives\"", "id = \"soak-window\"", "every soak begins with"),
-        (
-            "kind = \"alerts\"",
-            "kind = \"level\"\noptions = { metric = \"store_query\", at_most = 1 }",
-            "did you mean `store_query",
-        ),
-        ("kind = \"alerts\"", "kind = \"leak\"\noptions = { points = 3 }", "points"),
         ("phases = [\"post\"]", "phases = [\"shrt\"]", "`shrt` is no value"),
         ("phases = [\"post\"]", "phases = []", "at least 1"),
         ("kind = \"alerts\"", "kind = \"alerts\"\nowner = \"nobody\"", "nobody"),
