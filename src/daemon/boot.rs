@@ -109,9 +109,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let lock = Lock::take(&paths.lock).await?;
     make_private(&paths.operations)?;
     let descriptors = raise_open_files();
-    let group = socket_group(&plan.settings)?;
-    let operators = Bound::bind(&paths.socket, Access::Operators { group })?;
-    let reporters = Bound::bind(&paths.report_socket, Access::Everyone)?;
+    let sockets = bind(&paths, &plan.settings)?;
 
     let replaced = ways::replace_database(&paths, &clock).await;
     let store = open_store(&paths, &plan.settings, &clock).await?;
@@ -131,10 +129,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
         settings: settings.clone(),
         config_file: plan.config_file.clone(),
         config_digest: config_digest.clone(),
-        reread: {
-            let reread = Arc::clone(&plan.reread);
-            Arc::new(move || reread(None).map(|fresh| fresh.digest))
-        },
+        reread: digest_of(&plan.reread),
         paths: (*paths).clone(),
         store: store.clone(),
         supervisor: supervisor.clone(),
@@ -210,14 +205,24 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     // Everything that a step may reach is there, and nobody can begin another before these are known.
     go_on(&app).await?;
     let closing = CancellationToken::new();
-    let admission =
-        Admission::new(Bounds::for_descriptors(descriptors), vec![0, rustix::process::geteuid().as_raw()]);
-    let listeners = answer(&app, &plan.routes, (operators, reporters), &admission, &closing);
+    let listeners = answer(&app, &plan.routes, sockets, descriptors, &closing);
     let took = plan.began.elapsed();
     // Nobody else sets it.
     let _ = started.set(Started { at: started_at, took });
     announce(&app, took).await;
     Ok(Running { app, listeners, closing, _lock: lock })
+}
+
+/// Operators' and reporters'.
+fn bind(paths: &Paths, settings: &Settings) -> Result<(Bound, Bound), Fault> {
+    let operators = Access::Operators { group: socket_group(settings)? };
+    Ok((Bound::bind(&paths.socket, operators)?, Bound::bind(&paths.report_socket, Access::Everyone)?))
+}
+
+/// Of the configuration as it is on the disk.
+fn digest_of(reread: &Reread) -> readiness::Reread {
+    let reread = Arc::clone(reread);
+    Arc::new(move || reread(None).map(|fresh| fresh.digest))
 }
 
 /// The supervisor; and whatever the last daemon left running of its own is called interrupted.
@@ -290,16 +295,18 @@ fn answer(
     app: &App,
     routes: &[Route],
     (operators, reporters): (Bound, Bound),
-    admission: &Arc<Admission>,
+    descriptors: u64,
     closing: &CancellationToken,
 ) -> TaskTracker {
+    let ours = vec![0, rustix::process::geteuid().as_raw()];
+    let admission = Admission::new(Bounds::for_descriptors(descriptors), ours);
     let listeners = TaskTracker::new();
     let directory: Arc<dyn Directory> = Arc::new(Roster::new(app.supervisor.clone()));
     let reports = routes.iter().filter(|route| route.needs == Permission::AgentReport).cloned();
     let reports = Router::new(reports, app.clone(), Arc::clone(&directory));
     let all = Router::new(routes.iter().cloned(), app.clone(), directory);
     for (bound, router) in [(operators, all), (reporters, reports)] {
-        let server = Server { bound, admission: Arc::clone(admission), answer: Arc::new(router) };
+        let server = Server { bound, admission: Arc::clone(&admission), answer: Arc::new(router) };
         listeners.spawn(server.serve(closing.clone()));
     }
     let policies = app.monitor.policies().clone();

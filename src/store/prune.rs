@@ -26,6 +26,7 @@ impl Store {
         let deletions = self.deletions(&retention, most_rows).into_iter();
         let mut gone = 0;
         let deletions = deletions.chain(self.deletions_of_triggers(&retention, most_rows));
+        let deletions = deletions.chain(self.deletions_of_trials(&retention, most_rows));
         for (sql, bound) in deletions.chain(self.deletions_of_access(&retention, most_rows)) {
             loop {
                 let deleted = self
@@ -53,9 +54,6 @@ impl Store {
         let oldest_attestation = from_time(self.before(retention.attestations)).unwrap_or(i64::MIN);
         let oldest_approval = from_time(self.before(retention.approvals)).unwrap_or(i64::MIN);
         let oldest_error = from_time(self.before(retention.errors)).unwrap_or(i64::MIN);
-        let oldest_drill = from_time(self.before(retention.drills)).unwrap_or(i64::MIN);
-        let oldest_rollout = from_time(self.before(retention.rollouts)).unwrap_or(i64::MIN);
-        let oldest_rehearsal = from_time(self.before(retention.rehearsals)).unwrap_or(i64::MIN);
         let oldest_hour = self.before(retention.quotas).as_second().div_euclid(3600);
         vec![
             ("DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE at < ?1 LIMIT ?2)", oldest_event),
@@ -131,6 +129,15 @@ impl Store {
                  (SELECT principal, hour FROM quotas WHERE hour < ?1 LIMIT ?2)",
                 oldest_hour,
             ),
+        ]
+    }
+
+    /// What was tried out: drills, rollouts, rehearsals.
+    fn deletions_of_trials(&self, retention: &RetentionSettings, most_rows: u32) -> Vec<(&'static str, i64)> {
+        let oldest_drill = from_time(self.before(retention.drills)).unwrap_or(i64::MIN);
+        let oldest_rollout = from_time(self.before(retention.rollouts)).unwrap_or(i64::MIN);
+        let oldest_rehearsal = from_time(self.before(retention.rehearsals)).unwrap_or(i64::MIN);
+        vec![
             (
                 "DELETE FROM drills WHERE id IN (SELECT id FROM drills
                  WHERE at < ?1 AND id < (SELECT max(id) FROM drills) ORDER BY id LIMIT ?2)",

@@ -26,7 +26,7 @@ fn fleet() -> Daemon {
     becomes(&daemon, "orders", "ready");
     created(&daemon);
     deploys(&daemon, "r-1").exits(0);
-    daemon.ctl(["release", "bless", "r-1"]).exits(0);
+    daemon.ctl(["release", "bless", "r-1", "--unproved", "--reason", "a test"]).exits(0);
     daemon
 }
 

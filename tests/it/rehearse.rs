@@ -49,7 +49,7 @@ fn fleet(environment: &str, more: &str) -> Daemon {
         fs::write(daemon.path("code/run.sh"), format!("# {release}\n{CODE}")).expect("written");
         created(&daemon);
         daemon.ctl(["deploy", release, "--unproved", "--yes", "--reason", "a test"]).exits(0);
-        daemon.ctl(["release", "bless", release]).exits(0);
+        daemon.ctl(["release", "bless", release, "--unproved", "--reason", "a test"]).exits(0);
     }
     up(&daemon);
     daemon

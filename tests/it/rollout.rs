@@ -75,7 +75,7 @@ fn fleet() -> Daemon {
     release(&daemon, "r-1", None);
     let deployed = ["deploy", "r-1", "--unproved", "--yes", "--reason", "a test"];
     daemon.ctl(deployed).exits(0);
-    daemon.ctl(["release", "bless", "r-1"]).exits(0);
+    daemon.ctl(["release", "bless", "r-1", "--unproved", "--reason", "a test"]).exits(0);
     up(&daemon);
     daemon
 }

@@ -76,7 +76,7 @@ fn of_the_fleet_it_says_what_is_wrong_who_says_so_and_how_to_go_back() {
     assert!(fact(&first, "last drill").contains("never"), "{first:#}");
 
     daemon.ctl(["release", "create", "--note", "first"]).exits(0);
-    daemon.ctl(["release", "bless", "r-1"]).exits(0);
+    daemon.ctl(["release", "bless", "r-1", "--unproved", "--reason", "a test"]).exits(0);
     let other = "name = \"Ann Other\"";
     daemon.rewrite(&MANIFEST.replace("name = \"Ann Shop\"", other));
     daemon.ctl(["config", "reload"]).exits(0);

@@ -38,7 +38,7 @@ fn fleet(action: &str) -> Daemon {
     becomes(&daemon, "orders", "ready");
     release(&daemon, "r-1", GOOD);
     deploys(&daemon, "r-1").exits(0);
-    daemon.ctl(["release", "bless", "r-1"]).exits(0);
+    daemon.ctl(["release", "bless", "r-1", "--unproved", "--reason", "a test"]).exits(0);
     release(&daemon, "r-2", BAD);
     daemon
 }
