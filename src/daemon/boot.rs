@@ -153,14 +153,8 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
-    let beside = Beside {
-        paths: &paths,
-        store: &store,
-        errors: &errors,
-        trail: &trail,
-        checklist: &checklist,
-        reread: &plan.reread,
-    };
+    let beside =
+        Beside { paths: &paths, errors: &errors, trail: &trail, checklist: &checklist, reread: &plan.reread };
     let Assembled { hands, operations, ways, triggers, rollouts, rehearsals } =
         ways::assemble(hands, &beside);
     let app = App {
@@ -206,10 +200,7 @@ pub async fn boot(plan: Plan, level: Option<LevelSwitch>) -> Result<Running, Fau
     go_on(&app).await?;
     let closing = CancellationToken::new();
     let listeners = answer(&app, &plan.routes, sockets, descriptors, &closing);
-    let took = plan.began.elapsed();
-    // Nobody else sets it.
-    let _ = started.set(Started { at: started_at, took });
-    announce(&app, took).await;
+    announce(&app, &started, plan.began.elapsed()).await;
     Ok(Running { app, listeners, closing, _lock: lock })
 }
 
@@ -254,7 +245,9 @@ async fn go_on(app: &App) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn announce(app: &App, took: Duration) {
+async fn announce(app: &App, started: &OnceLock<Started>, took: Duration) {
+    // Nobody else sets it.
+    let _ = started.set(Started { at: app.started_at, took });
     let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
     let said = format!("agentd {version} as pid {pid}, serving after {} ms", took.as_millis());
     app.note(EventKind::DaemonStarted, said).await;

@@ -167,14 +167,8 @@ pub(super) fn app(stage: Stage, monitor: Monitor, errors: Errors) -> App {
     let meter = Meter::new(settings.clone(), store.clone(), clock.clone());
     let trail = Trail::new(store.clone());
     let approvals = Approvals::new(settings.clone(), store.clone(), clock.clone());
-    let beside = Beside {
-        paths: &paths,
-        store: &store,
-        errors: &errors,
-        trail: &trail,
-        checklist: &checklist,
-        reread: &reread,
-    };
+    let beside =
+        Beside { paths: &paths, errors: &errors, trail: &trail, checklist: &checklist, reread: &reread };
     let Assembled { operations, ways, triggers, rollouts, rehearsals, .. } = ways::assemble(hands, &beside);
     App {
         settings,

@@ -16,7 +16,7 @@ use crate::{
     operations::{Operations, Registry},
     readiness::ReadinessParts,
     resilience::Clock,
-    store::{ReplacePhase, Replacement, Replacing, Store},
+    store::{ReplacePhase, Replacement, Replacing},
 };
 use futures_util::future::BoxFuture;
 use std::{
@@ -77,7 +77,6 @@ pub async fn replace_database(paths: &Paths, clock: &Clock) -> Result<Option<Rep
 /// What ways are put together from, beside what their steps reach.
 pub struct Beside<'a> {
     pub paths: &'a Paths,
-    pub store: &'a Store,
     pub errors: &'a Errors,
     pub trail: &'a Trail,
     pub checklist: &'a Checklists,
@@ -95,7 +94,8 @@ pub struct Assembled {
 
 /// Every step that a journal may name is known here. What was open goes on once all that steps may reach is there.
 pub fn assemble(hands: Hands, beside: &Beside<'_>) -> Assembled {
-    let &Beside { paths, store, errors, trail, checklist, reread } = beside;
+    let &Beside { paths, errors, trail, checklist, reread } = beside;
+    let store = &hands.store.clone();
     let hands = Arc::new(hands);
     let stand = rehearsing::stand(&hands, paths, store, reread);
     let steps = steps(&hands).into_iter().chain(rehearsal_steps(&stand));
