@@ -87,7 +87,8 @@ fn it_goes_back_in_place_and_nothing_that_ended_comes_back_to_life() {
     assert!(planned["lost"].to_string().contains("1 keys"), "{planned:#}");
 
     let done = back_to(&daemon, &wanted).exits(0);
-    assert!(done.stdout.contains("succeeded") && done.stderr.contains("starts agentd anew"), "{done}");
+    // Whoever follows it rides over the new start, and is told of it only where it meets the gap.
+    assert!(done.stdout.contains("succeeded"), "{done}");
     up(&daemon);
     assert_eq!((daemon.pid(), runs(&daemon)), (agentd, "r-1".into()));
     assert_eq!(fs::read_to_string(daemon.path("shop")).expect("read"), "then");
