@@ -40,7 +40,7 @@ with Fleet(wish.programs, wish.template) as fleet:
     why = ["--reason", "a measurement", "--yes"]
     must(fleet, "release", "create", "--note", "one")
     must(fleet, "deploy", "r-1", "--unproved", *why)
-    must(fleet, "release", "bless", "r-1")
+    must(fleet, "release", "bless", "r-1", "--unproved", "--reason", "a measurement")
     # What ships the same is no release of its own.
     with open(os.path.join(fleet.home, "agentd.toml"), "a", encoding="utf-8") as manifest:
         manifest.write("\n# The second release.\n")
