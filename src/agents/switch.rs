@@ -1,14 +1,15 @@
 //! The switch over all agents that is thrown by hand or by a rollback: off, or limited to some clients. It is a file of
 //! its own, so that no restart, no reload and no database that is put back turns the fleet on again.
-use crate::domain::{Fault, FaultKind, Limited, Principal, SwitchedOff};
+use crate::{
+    domain::{Fault, FaultKind, Limited, Principal, SwitchedOff},
+    resilience::durable,
+};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File},
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
-use tempfile::NamedTempFile;
 
 pub struct Switch {
     path: PathBuf,
@@ -64,20 +65,14 @@ impl Switch {
     }
 
     fn keep(&self, written: Option<Written>) -> io::Result<()> {
-        let directory = self.path.parent().unwrap_or(Path::new("."));
-        match written {
-            Some(written) => {
-                let mut aside = NamedTempFile::new_in(directory)?;
-                aside.write_all(&serde_json::to_vec(&written)?)?;
-                aside.as_file().sync_all()?;
-                aside.persist(&self.path).map_err(|error| error.error)?;
-            }
-            None => match fs::remove_file(&self.path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                removed => removed?,
-            },
+        if let Some(written) = written {
+            return durable::replace(&self.path, &serde_json::to_vec(&written)?);
         }
-        File::open(directory)?.sync_all()
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
+        durable::sync_directory(self.path.parent().unwrap_or(Path::new(".")))
     }
 }
 

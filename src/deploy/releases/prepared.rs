@@ -1,11 +1,13 @@
 //! Which contents were set up on this machine. A file of its own: a database that is put back does not make a set-up run
 //! twice. What cannot be read is refused, and never taken for "not yet".
 use super::{service::Releases, tree::trouble};
-use crate::domain::{Digest, Fault, FaultKind, ReleaseId};
+use crate::{
+    domain::{Digest, Fault, FaultKind, ReleaseId},
+    resilience::durable,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{fs, io::Write, path::Path};
-use tempfile::NamedTempFile;
+use std::{fs, path::Path};
 
 /// The oldest beyond these are forgotten.
 const MOST: usize = 10_000;
@@ -77,15 +79,7 @@ fn change(path: &Path, change: impl FnOnce(&mut Vec<Prepared>)) -> Result<(), Fa
     record.schema_version = 1;
     let text = serde_json::to_vec(&record)
         .map_err(|error| Fault::internal(format!("cannot write down what was set up: {error}")))?;
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let write = || {
-        let mut aside = NamedTempFile::new_in(directory)?;
-        aside.write_all(&text)?;
-        aside.as_file().sync_all()?;
-        aside.persist(path).map_err(|error| error.error)?;
-        fs::File::open(directory)?.sync_all()
-    };
-    write().map_err(|error| trouble("write", path, &error))
+    durable::replace(path, &text).map_err(|error| trouble("write", path, &error))
 }
 
 #[cfg(test)]

@@ -1,14 +1,11 @@
 //! `restore.json`: what is to take the place of the live database, and how far that is. Written aside, synced and renamed,
 //! so that it is always whole.
-use crate::{
-    domain::Digest,
-    store::{Carried, open::private_file},
-};
+use crate::{domain::Digest, resilience::durable, store::Carried};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -96,19 +93,13 @@ impl Places {
     pub fn write(&self, marker: &Replacement) -> io::Result<()> {
         let mut text = serde_json::to_vec_pretty(marker)?;
         text.push(b'\n');
-        let aside = self.marker.with_extension("json.new");
-        remove(&aside)?;
-        let mut file = private_file(&aside)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&aside, &self.marker)?;
-        sync(&self.home)
+        durable::replace(&self.marker, &text)
     }
 
     /// The marker first: without it, whatever else is there is of no use to anybody.
     pub fn clear(&self) -> io::Result<()> {
         remove(&self.marker)?;
-        sync(&self.home)?;
+        durable::sync_directory(&self.home)?;
         match fs::remove_dir_all(&self.dir) {
             // A file system of its own is emptied, and stays.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ResourceBusy) => {
@@ -124,8 +115,4 @@ pub(super) fn remove(file: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
     }
-}
-
-pub(super) fn sync(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }

@@ -2,10 +2,10 @@
 //! database as it was. Cut off anywhere, the next start goes on.
 use super::{
     crash,
-    marker::{Phase, Places, Replacement, remove, sync},
+    marker::{Phase, Places, Replacement, remove},
     propose::{Replacing, one_file, prepare},
 };
-use crate::store::open::beside;
+use crate::{resilience::durable, store::open::beside};
 use jiff::Timestamp;
 use std::{fs, io};
 
@@ -64,8 +64,8 @@ fn place(places: &Places, marker: &Replacement) -> Result<(), String> {
     let moved = |from: &std::path::Path, to: &std::path::Path| -> Result<(), String> {
         let rename = || {
             fs::rename(from, to)?;
-            sync(&places.dir)?;
-            sync(&places.home)
+            durable::sync_directory(&places.dir)?;
+            durable::sync_directory(&places.home)
         };
         rename().map_err(|error: io::Error| {
             format!("cannot move {} to {}: {error}", from.display(), to.display())
@@ -100,7 +100,7 @@ fn put_back(places: &Places) -> io::Result<()> {
     }
     let last = [places.aside(true), places.aside(false)].into_iter().find(|file| file.exists());
     match last {
-        Some(last) => fs::rename(last, &places.live).and_then(|()| sync(&places.home)),
+        Some(last) => fs::rename(last, &places.live).and_then(|()| durable::sync_directory(&places.home)),
         None => Ok(()),
     }
 }

@@ -1,10 +1,11 @@
 //! What a running daemon does of it: lay the other database ready, tried out with what the live one knows, and say so.
 use super::{
     crash,
-    marker::{Phase, Places, Replacement, remove, sync},
+    marker::{Phase, Places, Replacement, remove},
 };
 use crate::{
     domain::Digest,
+    resilience::durable,
     store::{
         AuditFiles, Carried, StoreError, StoreErrorKind, carry_back, carry_over,
         error::Result,
@@ -82,7 +83,7 @@ impl Replacing {
         one_file(source)?;
         let mark = || {
             let sha256 = hashed(File::open(source)?, &mut io::sink())?;
-            sync(&self.0.dir)?;
+            durable::sync_directory(&self.0.dir)?;
             let (key, phase) = (key.to_owned(), Phase::Pending);
             self.0.write(&Replacement { schema_version: 1, key, of, sha256, former_until, tried, phase })
         };
