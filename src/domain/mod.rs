@@ -14,6 +14,7 @@ mod distribution;
 mod error_group;
 mod event;
 mod fault;
+mod figure;
 mod health;
 mod metric;
 mod name;
@@ -63,6 +64,7 @@ pub use error_group::{
 };
 pub use event::{Event, EventKind};
 pub use fault::{Fault, FaultCategory, FaultKind, FaultSeverity, Fingerprint, Nature, pattern};
+pub use figure::{few_digits, in_bytes};
 pub use health::{Observation, ProbeResult, ProbeRole, ProbeState, ProbeStatus, ProbeTransition};
 pub use metric::{
     Labels, Measure, MetricKind, MetricSeries, MetricUnit, Numbers, Point, Stat, Summary, rounded,

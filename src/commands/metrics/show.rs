@@ -5,7 +5,7 @@ use crate::{
         Ctl, Table, one_line,
         render::chart::{Glyphs, Plot, bars, chart},
     },
-    domain::{Labels, MetricKind, MetricUnit, Stat},
+    domain::{Labels, MetricKind, MetricUnit, Stat, few_digits, in_bytes},
     metrics::{Overview, Told, Trace},
 };
 
@@ -166,31 +166,12 @@ fn figure(value: f64, unit: MetricUnit, stat: Stat) -> String {
     // The least and the most of a counter are rates, too.
     let total = stat == Stat::Sum;
     match unit {
-        MetricUnit::Bytes => bytes(value),
-        MetricUnit::Milliseconds => format!("{} ms", short(value)),
-        MetricUnit::Seconds if total => format!("{} s", short(value)),
+        MetricUnit::Bytes => in_bytes(value),
+        MetricUnit::Milliseconds => format!("{} ms", few_digits(value)),
+        MetricUnit::Seconds if total => format!("{} s", few_digits(value)),
         MetricUnit::Seconds => format!("{:.1}%", value * 100.0),
-        MetricUnit::Count if stat == Stat::Rate => format!("{}/s", short(value)),
-        MetricUnit::Count | MetricUnit::Flag => short(value),
-    }
-}
-
-fn bytes(value: f64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let (mut value, mut unit) = (value, 0);
-    while value.abs() >= 1024.0 && unit < units.len() - 1 {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{} {}", short(value), units[unit])
-}
-
-fn short(value: f64) -> String {
-    match value.abs() {
-        _ if value.fract() == 0.0 && value.abs() < 1e6 => format!("{value:.0}"),
-        large if large >= 100.0 => format!("{value:.0}"),
-        middle if middle >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
+        MetricUnit::Count if stat == Stat::Rate => format!("{}/s", few_digits(value)),
+        MetricUnit::Count | MetricUnit::Flag => few_digits(value),
     }
 }
 

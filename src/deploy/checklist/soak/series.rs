@@ -3,7 +3,10 @@ use super::Window;
 use crate::{
     config::OptionProblem,
     deploy::checklist::kind::problem,
-    domain::{Fault, FaultKind, Labels, MetricKind, MetricUnit, Period, Stat, nearest, one_line},
+    domain::{
+        Fault, FaultKind, Labels, MetricKind, MetricUnit, Period, Stat, few_digits, in_bytes, nearest,
+        one_line,
+    },
     metrics::{Asked, METRICS, Metrics, Trace},
     readiness::{Evidence, Found},
 };
@@ -93,12 +96,12 @@ impl Chosen {
     /// With its unit, three figures at most.
     pub fn amount(&self, value: f64) -> String {
         match (self.unit, self.stat) {
-            (MetricUnit::Bytes, _) => bytes(value),
-            (MetricUnit::Milliseconds, _) => format!("{} ms", short(value)),
-            (MetricUnit::Seconds, Stat::Sum) => format!("{} s", short(value)),
-            (MetricUnit::Seconds, _) => format!("{} cores", short(value)),
-            (MetricUnit::Count | MetricUnit::Flag, Stat::Rate) => format!("{}/s", short(value)),
-            (MetricUnit::Count | MetricUnit::Flag, _) => short(value),
+            (MetricUnit::Bytes, _) => in_bytes(value),
+            (MetricUnit::Milliseconds, _) => format!("{} ms", few_digits(value)),
+            (MetricUnit::Seconds, Stat::Sum) => format!("{} s", few_digits(value)),
+            (MetricUnit::Seconds, _) => format!("{} cores", few_digits(value)),
+            (MetricUnit::Count | MetricUnit::Flag, Stat::Rate) => format!("{}/s", few_digits(value)),
+            (MetricUnit::Count | MetricUnit::Flag, _) => few_digits(value),
         }
     }
 
@@ -193,25 +196,6 @@ fn step((since, until): (Timestamp, Timestamp), least: Option<Duration>, series:
     }
     let good = |step: &i64| length / step <= ENOUGH && fits(*step);
     STEPS_S.into_iter().find(good).unwrap_or(STEPS_S[STEPS_S.len() - 1])
-}
-
-fn bytes(value: f64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let (mut value, mut unit) = (value, 0);
-    while value.abs() >= 1024.0 && unit < units.len() - 1 {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{} {}", short(value), units[unit])
-}
-
-fn short(value: f64) -> String {
-    match value.abs() {
-        _ if value.fract() == 0.0 && value.abs() < 1e6 => format!("{value:.0}"),
-        large if large >= 100.0 => format!("{value:.0}"),
-        middle if middle >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
 }
 
 #[cfg(test)]
